@@ -1,0 +1,1 @@
+"""The kernel side: what tells Linux what to do, and observes what it did."""

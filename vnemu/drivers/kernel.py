@@ -1,0 +1,114 @@
+"""The driver that talks to Linux: actions become netlink batches, one per namespace."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from vnemu.drivers import requests
+from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
+from vnemu.drivers.netlink import Request
+from vnemu.drivers.observe import Observer
+from vnemu.errors import InternalError, KernelRefused
+from vnemu.plan.diff import Action
+from vnemu.plan.facts import Facts
+from vnemu.plan.objects import Namespace, Object
+
+T = TypeVar("T")
+
+_GONE_ALREADY = {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL}
+_THERE_ALREADY = {errno.EEXIST}
+
+Batch = list[tuple[Request, Action]]
+
+
+class Kernel:
+    """Makes plans real in this kernel's namespaces; all of it is gone after `close`."""
+
+    def __init__(self) -> None:
+        self._maker = NamespaceMaker()
+        self.namespaces: dict[str, NetworkNamespace] = {}
+
+    def apply(self, actions: Sequence[Action]) -> None:
+        """See `Driver.apply`."""
+        self._carry_out(actions, frozenset())
+
+    def revert(self, actions: Sequence[Action]) -> None:
+        """See `Driver.revert`."""
+        backwards = [action.undone() for action in reversed(actions)]
+        self._carry_out(backwards, frozenset(_GONE_ALREADY | _THERE_ALREADY))
+
+    def _carry_out(self, actions: Sequence[Action], tolerated: frozenset[int]) -> None:
+        """Send the actions in stages: a device must exist before it is configured.
+
+        Within a stage there is one batch for each namespace, in the order of the
+        actions; bringing new devices up comes first in the next stage.
+        """
+        batches: dict[str, Batch] = {}
+        later: dict[str, Batch] = {}
+        stage: object = None
+        for action in actions:
+            if requests.stage(action) != stage:
+                self._send(batches, tolerated)
+                batches, later = later, {}
+                stage = requests.stage(action)
+            if isinstance(action.target, Namespace):
+                self._namespace(action, tolerated, later)
+                continue
+            now, then = requests.encode(action, self.namespaces)
+            for name, request in now:
+                batches.setdefault(name, []).append((request, action))
+            for name, request in then:
+                later.setdefault(name, []).append((request, action))
+        self._send(batches, tolerated)
+        self._send(later, tolerated)
+
+    def _namespace(self, action: Action, tolerated: frozenset[int], later: dict[str, Batch]) -> None:
+        new, old = action.new, action.old
+        if isinstance(new, Namespace):
+            if new.name in self.namespaces:
+                if not tolerated:
+                    raise KernelRefused(str(action), errno.EEXIST)
+                return
+            try:
+                self.namespaces[new.name] = self._maker.make(new.role)
+            except OSError as error:
+                raise KernelRefused(str(action), error.errno or 0) from error
+            later.setdefault(new.name, []).append((requests.loopback_up(), action))
+        elif isinstance(old, Namespace):
+            namespace = self.namespaces.pop(old.name, None)
+            if namespace is not None:
+                namespace.close()
+            elif not tolerated:
+                raise KernelRefused(str(action), errno.ENOENT)
+
+    def _send(self, batches: dict[str, Batch], tolerated: frozenset[int]) -> None:
+        failures = []
+        for name, batch in batches.items():
+            namespace = self.namespaces.get(name)
+            if namespace is None:
+                if tolerated:
+                    continue
+                raise InternalError(f"the plan uses namespace {name}, which is not there")
+            for refusal in namespace.socket.send([request for request, _ in batch]):
+                if refusal.errno not in tolerated:
+                    action = batch[refusal.index][1]
+                    failures.append(KernelRefused(str(action), refusal.errno, refusal.detail))
+        if failures:
+            raise failures[0]
+
+    def observe(self, objects: Iterable[Object]) -> Facts:
+        """See `Driver.observe`."""
+        return Observer(self.namespaces).facts(objects)
+
+    def inside(self, name: str, call: Callable[[], T]) -> T:
+        """Run `call` in the namespace `name`: to open a socket there, no more."""
+        return self._maker.inside(self.namespaces[name], call)
+
+    def close(self) -> None:
+        """Drop all namespaces together: the kernel takes down what is in them."""
+        for namespace in self.namespaces.values():
+            namespace.close()
+        self.namespaces.clear()
+        self._maker.close()

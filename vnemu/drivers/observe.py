@@ -1,0 +1,147 @@
+"""What the kernel shows of a plan's objects: an exit code is no evidence, this is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.namespaces import NetworkNamespace
+from vnemu.drivers.netlink import Request, attributes
+from vnemu.plan.facts import FactKey, Facts, facts
+
+Read = Callable[[bytes], object]
+_BY_NUMBER = {rt.AF_INET: 4, rt.AF_INET6: 6}
+_INTERFACES = {4: IPv4Interface, 6: IPv6Interface}
+_ADDRESSES = {4: IPv4Address, 6: IPv6Address}
+_NETWORKS = {4: IPv4Network, 6: IPv6Network}
+
+
+@dataclass
+class _Questions:
+    """What is to be asked in one namespace: whole listings, and single objects."""
+
+    listings: set[str] = field(default_factory=set)
+    single: list[tuple[FactKey, Request, Read]] = field(default_factory=list)
+
+
+class Observer:
+    """Asks the kernel for what stands behind objects, namespace by namespace."""
+
+    def __init__(self, namespaces: Mapping[str, NetworkNamespace]) -> None:
+        self._namespaces = namespaces
+
+    def facts(self, objects: Iterable[object]) -> Facts:
+        """The facts that can be seen of `objects`."""
+        questions: dict[str, _Questions] = {}
+        seen: Facts = {}
+        for key in facts(objects):  # type: ignore[arg-type]  # the union of plan objects
+            kind, name = str(key[0]), str(key[1])
+            if name not in self._namespaces:
+                continue
+            if kind == "namespace":
+                seen[key] = True
+                continue
+            asked = questions.setdefault(name, _Questions())
+            single = self._single(key)
+            if single is not None:
+                asked.single.append((key, *single))
+            elif kind in _LISTINGS:
+                asked.listings.add(kind)
+        for name, asked in questions.items():
+            seen.update(self._ask(name, asked))
+        return seen
+
+    def _single(self, key: FactKey) -> tuple[Request, Read] | None:
+        kind, name = str(key[0]), str(key[1])
+        namespace = self._namespaces[name]
+        index = namespace.indices.get(str(key[2]), 0)
+        match kind, key[3:]:
+            case "class", (int(minor),):
+                return rt.get_class(index, minor), rt.class_rates
+            case "queue", (int(minor),):
+                return rt.get_queue(index, minor), rt.queue_limit
+            case "filter", (IPv4Address() as destination,):
+                return rt.get_classifier(index, destination), rt.classifier_minor
+            case "netem", ():
+                return rt.get_root(index), rt.netem_delay
+            case "patch", ():
+                return rt.get_redirect(index), lambda answer: _target(answer, namespace)
+        return None
+
+    def _ask(self, name: str, asked: _Questions) -> Iterator[tuple[FactKey, object]]:
+        namespace = self._namespaces[name]
+        for kind in asked.listings:
+            yield from _LISTINGS[kind](name, namespace)
+        answers = namespace.socket.query([request for _, request, _ in asked.single])
+        for (key, _, read), answer in zip(asked.single, answers, strict=True):
+            if answer is not None:
+                yield key, read(answer)
+
+
+def _target(answer: bytes, namespace: NetworkNamespace) -> str:
+    index = rt.redirect_target(answer)
+    return next((n for n, i in namespace.indices.items() if i == index), f"device {index}")
+
+
+def _devices(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
+    for answer in namespace.socket.dump(rt.RTM_GETLINK, rt.LIST_DEVICES):
+        found = rt.device(answer)
+        yield ("device", name, found.name), (found.kind, found.mtu, found.mac, found.up)
+
+
+def _addresses(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
+    devices = {index: device for device, index in namespace.indices.items()}
+    for answer in namespace.socket.dump(rt.RTM_GETADDR, rt.IFADDR.pack(0, 0, 0, 0, 0)):
+        family, length, _, _, index = rt.IFADDR.unpack_from(answer)
+        version = _BY_NUMBER.get(family)
+        if version is None or index not in devices:
+            continue
+        found = attributes(answer, rt.IFADDR.size)
+        packed = found.get(rt.IFA_LOCAL) or found[rt.IFA_ADDRESS]
+        interface = _INTERFACES[version]((int.from_bytes(packed, "big"), length))
+        yield ("address", name, devices[index], interface), True
+
+
+def _routes(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
+    devices = {index: device for device, index in namespace.indices.items()}
+    for answer in namespace.socket.dump(rt.RTM_GETROUTE, rt.RTMSG.pack(*([0] * 9))):
+        family, length, *_ = rt.RTMSG.unpack_from(answer)
+        found = attributes(answer, rt.RTMSG.size)
+        version = _BY_NUMBER.get(family)
+        if version is None or rt.RTA_GATEWAY not in found or rt.RTA_OIF not in found:
+            continue
+        destination = found.get(rt.RTA_DST, bytes(4 if version == 4 else 16))
+        network = _NETWORKS[version]((int.from_bytes(destination, "big"), length))
+        via = _ADDRESSES[version](int.from_bytes(found[rt.RTA_GATEWAY], "big"))
+        index = int.from_bytes(found[rt.RTA_OIF], sys.byteorder)
+        yield ("route", name, network), (via, devices.get(index, f"device {index}"))
+
+
+def _neighbours(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
+    devices = {index: device for device, index in namespace.indices.items()}
+    for answer in namespace.socket.dump(rt.RTM_GETNEIGH, rt.NDMSG.pack(0, 0, 0, 0, 0, 0)):
+        family, _, index, _, _, _ = rt.NDMSG.unpack_from(answer)
+        found = attributes(answer, rt.NDMSG.size)
+        version = _BY_NUMBER.get(family)
+        if version is None or index not in devices or rt.NDA_LLADDR not in found:
+            continue
+        address = _ADDRESSES[version](int.from_bytes(found[rt.NDA_DST], "big"))
+        yield ("neighbour", name, devices[index], address), found[rt.NDA_LLADDR]
+
+
+_LISTINGS = {
+    "device": _devices,
+    "address": _addresses,
+    "route": _routes,
+    "neighbour": _neighbours,
+}

@@ -1,0 +1,39 @@
+"""What a driver does: carry out actions, and say what is there.
+
+The real one is `vnemu.drivers.kernel.Kernel`; `vnemu.drivers.fake.FakeKernel`
+keeps the same objects in memory and passes the same conformance tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from vnemu.plan.diff import Action
+from vnemu.plan.facts import Facts
+from vnemu.plan.objects import Object
+
+
+class Driver(Protocol):
+    """Turns actions into objects of a kernel."""
+
+    def apply(self, actions: Sequence[Action]) -> None:
+        """Carry out `actions` in their order.
+
+        Raises:
+            KernelRefused: for the first that the kernel refused. Others of the
+                same batch may have been carried out; `revert` takes all back.
+        """
+
+    def revert(self, actions: Sequence[Action]) -> None:
+        """Take back `actions`, of which any part may have been carried out.
+
+        Raises:
+            KernelRefused: if something could not be taken back.
+        """
+
+    def observe(self, objects: Iterable[Object]) -> Facts:
+        """What the kernel shows of these objects."""
+
+    def close(self) -> None:
+        """Drop all that was made."""

@@ -1,0 +1,189 @@
+"""From one action to the netlink requests that carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.namespaces import NetworkNamespace
+from vnemu.drivers.netlink import Request
+from vnemu.plan.diff import Action
+from vnemu.plan.objects import (
+    FABRIC,
+    Address,
+    Classifier,
+    Htb,
+    HtbClass,
+    Ifb,
+    Namespace,
+    Neighbour,
+    Netem,
+    Object,
+    Patch,
+    Port,
+    Queue,
+    Route,
+    Tunnel,
+    Veth,
+)
+
+Namespaces = Mapping[str, NetworkNamespace]
+Addressed = list[tuple[str, Request]]
+"""Requests, each with the namespace whose socket takes it."""
+
+_FULL_PAYLOAD, _FULL_HEADERS = 1448, 66
+"""TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual full segment."""
+_size_tables: dict[int, bytes] = {}
+
+
+def stage(action: Action) -> tuple[str, str]:
+    """What must not share a batch: actions of one stage do not need each other's result."""
+    going = "remove" if action.new is None else "build"
+    match action.target:
+        case Namespace():
+            return going, "namespace"
+        case Veth():
+            return going, "pair"
+        case Tunnel() | Ifb():
+            return going, "device"
+        case _:
+            return going, "configuration"
+
+
+def loopback_up() -> Request:
+    """Bring the loopback device up."""
+    return rt.set_up(1)
+
+
+def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
+    """The requests for an action: those for now, and those for the next stage."""
+    if action.new is None:
+        assert action.old is not None
+        return _remove(action.old, namespaces), []
+    match action.new:
+        case Veth() as veth:
+            return _new_veth(veth, namespaces)
+        case Tunnel() as tunnel:
+            return _new_tunnel(tunnel, namespaces)
+        case Ifb() as ifb:
+            end = _end(Port(ifb.namespace, ifb.device, ifb.mac), ifb.mtu, namespaces)
+            return [(ifb.namespace, rt.new_ifb(end))], [(ifb.namespace, rt.set_up(end.index))]
+        case item:
+            return _configure(item, action.old is None, namespaces), []
+
+
+def _end(port: Port, mtu: int, namespaces: Namespaces) -> rt.End:
+    namespace = namespaces[port.namespace]
+    index = namespace.new_index(port.device)
+    return rt.End(namespace.fd, index, port.device, port.mac, mtu)
+
+
+def _new_veth(veth: Veth, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
+    ends = [_end(port, veth.mtu, namespaces) for port in (veth.a, veth.b)]
+    later: Addressed = []
+    for port, end in zip((veth.a, veth.b), ends, strict=True):
+        if veth.gso:
+            later.append((port.namespace, rt.set_gso(end.index, veth.gso)))
+        later.append((port.namespace, rt.set_up(end.index)))
+    return [(veth.a.namespace, rt.new_veth(*ends))], later
+
+
+def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
+    end = _end(Port(FABRIC, tunnel.device, tunnel.mac), tunnel.mtu, namespaces)
+    create = rt.new_vxlan(end, tunnel.number, tunnel.local, tunnel.remote)
+    later = [(FABRIC, rt.set_gso(end.index, tunnel.gso)), (FABRIC, rt.set_up(end.index))]
+    return [(tunnel.outer, create)], later
+
+
+def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
+    name, index = _place(item, namespaces)
+    match item:
+        case Address():
+            interface = item.interface
+            found = [rt.new_address(index, interface.ip, interface.network.prefixlen)]
+        case Neighbour():
+            found = [rt.new_neighbour(index, item.address, item.mac)]
+        case Route():
+            net = item.destination
+            found = [rt.new_route(net.network_address, net.prefixlen, item.via, index)]
+        case Htb():
+            found = _new_shaper(item, index)
+        case HtbClass():
+            found = [rt.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8)]
+        case Queue():
+            found = [rt.byte_queue(index, item.minor, item.limit)]
+        case Classifier():
+            found = [rt.classify(index, item.destination, item.minor)]
+        case Netem():
+            found = [rt.netem(index, item.delay, item.loss, item.limit)]
+        case Patch():
+            target = namespaces[item.namespace].indices[item.target]
+            found = [rt.new_ingress(index)] if new else []
+            found.append(rt.redirect(index, target))
+        case _:
+            raise TypeError(f"no configuration: {item}")
+    return [(name, request) for request in found]
+
+
+def _place(item: Object, namespaces: Namespaces) -> tuple[str, int]:
+    match item:
+        case Patch():
+            name, device = item.namespace, item.source
+        case Veth():
+            name, device = item.a.namespace, item.a.device
+        case Tunnel():
+            name, device = FABRIC, item.device
+        case Namespace():
+            raise TypeError("a namespace is not in a namespace")
+        case _:
+            name, device = item.namespace, item.device
+    namespace = namespaces.get(name)
+    return name, namespace.indices.get(device, 0) if namespace else 0
+
+
+def _new_shaper(item: Htb, index: int) -> list[Request]:
+    octets = item.rate // 8
+    if item.overhead not in _size_tables:
+        _size_tables[item.overhead] = rt.size_table(item.overhead, _FULL_PAYLOAD, _FULL_HEADERS)
+    found = [
+        rt.new_htb(index, 1 if item.leaf else 0, _size_tables[item.overhead]),
+        rt.htb_class(index, 1, 0, octets, octets),
+    ]
+    return found if item.leaf else [*found, *rt.new_classifier_table(index)]
+
+
+def _remove(item: Object, namespaces: Namespaces) -> Addressed:
+    name, index = _place(item, namespaces)
+    match item:
+        case Veth():
+            for port in (item.a, item.b):
+                if port.namespace in namespaces:
+                    namespaces[port.namespace].indices.pop(port.device, None)
+            request = rt.delete_link(index)
+        case Tunnel():
+            namespaces[FABRIC].indices.pop(item.device, None)
+            request = rt.delete_link(index)
+        case Ifb():
+            namespaces[name].indices.pop(item.device, None)
+            request = rt.delete_link(index)
+        case Address():
+            interface = item.interface
+            request = rt.delete_address(index, interface.ip, interface.network.prefixlen)
+        case Neighbour():
+            request = rt.delete_neighbour(index, item.address)
+        case Route():
+            net = item.destination
+            request = rt.delete_route(net.network_address, net.prefixlen, item.via, index)
+        case Htb() | Netem():
+            request = rt.delete_root(index)
+        case HtbClass():
+            request = rt.delete_class(index, item.minor)
+        case Queue():
+            return []  # goes with its class
+        case Classifier():
+            request = rt.declassify(index, item.destination)
+        case Patch():
+            request = rt.delete_ingress(index)
+        case _:
+            raise TypeError(f"cannot remove {item}")
+    return [(name, request)]

@@ -1,0 +1,81 @@
+"""The system calls that Python's standard library lacks, and nothing else.
+
+Python has unshare(2) and setns(2) from 3.12 on; vnemu supports 3.11.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+_PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{what}: {os.strerror(errno)}")
+
+
+def unshare(flags: int) -> None:
+    """Move the caller into new namespaces (unshare(2)).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Move the calling thread into the namespace behind `fd` (setns(2)).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    """Mount a file system (mount(2)).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    arguments = [text.encode() or None for text in (source, target, kind)]
+    _check(
+        _libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None),
+        f"mount {kind or source} on {target}",
+    )
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Ask for `signal_number` when the parent thread dies (prctl(2), PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")
+
+
+@contextmanager
+def inside(fd: int, home: int, kind: int = CLONE_NEWNET) -> Iterator[None]:
+    """Run the body in the namespace behind `fd`, and come back to `home`'s."""
+    setns(fd, kind)
+    try:
+        yield
+    finally:
+        setns(home, kind)

@@ -1,0 +1,1 @@
+"""What the files mean: frozen values with all defaults, names and addresses settled."""

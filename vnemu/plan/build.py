@@ -1,0 +1,264 @@
+"""From model and mapping to the objects wanted (docs/design.md draws the result)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Interface
+
+from vnemu.embedding.mapping import Mapping, UnderlayPath
+from vnemu.embedding.shares import shares
+from vnemu.model.overlay import Node, Topology, VirtualLink
+from vnemu.model.underlay import PhysicalLink
+from vnemu.plan.diff import Fragment, FragmentKey, Plan
+from vnemu.plan.objects import (
+    FABRIC,
+    Address,
+    Classifier,
+    Htb,
+    HtbClass,
+    Ifb,
+    Namespace,
+    Neighbour,
+    Netem,
+    Object,
+    Patch,
+    Port,
+    Queue,
+    Route,
+    Tunnel,
+    Veth,
+    machine_namespace,
+    node_namespace,
+)
+from vnemu.routing.static import StaticRoute, static_routes
+
+VR_MTU = 1500
+UNDERLAY_MTU = 9216
+"""Room for a VR's frame and its encapsulation, so that nothing is ever fragmented."""
+OVERHEAD = {"vxlan": 50}
+"""Bytes a tunnel puts in front of a frame: outer Ethernet, IPv4, UDP and VXLAN headers."""
+
+FIRST_VL_CLASS = 0x10
+_QUEUE_SECONDS = 0.025
+_QUEUE_LEAST = 16 * 1514
+_GSO_SECONDS = 100e-6
+_GSO_LEAST, _GSO_MOST = 1514, 65536
+
+_WIRES = int(IPv4Address("100.64.0.0"))
+_TUNNELS = int(IPv4Address("100.96.0.0"))
+
+
+def queue_bytes(rate: int) -> int:
+    """Room for 25 ms at `rate` bit/s, and for 16 full frames at least."""
+    return max(_QUEUE_LEAST, int(rate * _QUEUE_SECONDS / 8))
+
+
+def gso_bytes(rate: int) -> int:
+    """The largest packet that a tunnel may carry whole over a link of `rate` bit/s.
+
+    It is what the link sends in 100 µs, so that a slow link gets single frames
+    and shares smoothly, and a fast one keeps the speed of large packets.
+    """
+    return max(_GSO_LEAST, min(_GSO_MOST, int(rate * _GSO_SECONDS / 8)))
+
+
+def tunnel_ends(number: int) -> tuple[IPv4Address, IPv4Address]:
+    """The outer addresses of a tunnel, at the VL's end `a` and at its end `b`."""
+    return IPv4Address(_TUNNELS + 2 * number), IPv4Address(_TUNNELS + 2 * number + 1)
+
+
+def wire_ends(number: int) -> tuple[IPv4Address, IPv4Address]:
+    """The addresses of a physical link's two ports."""
+    return IPv4Address(_WIRES + 2 * number), IPv4Address(_WIRES + 2 * number + 1)
+
+
+def vl_class(number: int) -> int:
+    """The HTB class of the tunnel `number`, the same on every port it crosses."""
+    return FIRST_VL_CLASS + number
+
+
+def build(topology: Topology, mapping: Mapping, only: Iterable[FragmentKey] | None = None) -> Plan:
+    """Plan a topology: all of it, or only some fragments (planned again after a change)."""
+    builder = _Builder(topology, mapping)
+    keys = builder.keys() if only is None else only
+    return Plan({key: {o.key: o for o in builder.fragment(key)} for key in keys})
+
+
+def _port_mac(number: int, end: int) -> bytes:
+    return bytes((0x06, end, *number.to_bytes(4, "big")))
+
+
+def _tunnel_mac(number: int, end: int) -> bytes:
+    return bytes((0x0A, end, *number.to_bytes(4, "big")))
+
+
+def _vif_mac(mac: bytes) -> bytes:
+    return bytes((0x0E, *mac[1:]))
+
+
+class _Builder:
+    """Makes one fragment at a time; holds only what several fragments need."""
+
+    def __init__(self, topology: Topology, mapping: Mapping) -> None:
+        self._topology = topology
+        self._mapping = mapping
+
+    def keys(self) -> Iterator[FragmentKey]:
+        """All fragments of the plan, in the order of creation."""
+        yield ("fabric", "")
+        for machine in self._topology.underlay.machines:
+            yield ("machine", machine)
+        for link in self._topology.underlay.links:
+            yield ("wire", link)
+        for path in self._topology.nodes:
+            yield ("node", path)
+        for path in self._topology.links:
+            yield ("link", path)
+        for link in self._topology.underlay.links:
+            yield ("shares", link)
+
+    def fragment(self, key: FragmentKey) -> Iterator[Object]:
+        """The objects of one fragment."""
+        kind, name = key
+        match kind:
+            case "fabric":
+                yield Namespace(FABRIC, "fabric")
+            case "machine":
+                yield Namespace(machine_namespace(name), "machine")
+            case "wire":
+                yield from self._wire(self._topology.underlay.links[name])
+            case "node":
+                yield from self._node(self._topology.nodes[name])
+            case "link":
+                yield from self._link(self._topology.links[name])
+            case "shares":
+                yield from self._shares(self._topology.underlay.links[name])
+
+    def _wire(self, link: PhysicalLink) -> Iterator[Object]:
+        """A physical link: the pair, its addresses, capacity and delay."""
+        underlay = self._topology.underlay
+        number = underlay.numbers[link.name]
+        addresses = wire_ends(number)
+        ports = [
+            Port(machine_namespace(machine), underlay.ports[link.name, machine], _port_mac(number, end))
+            for end, machine in enumerate((link.a, link.b))
+        ]
+        yield Veth(ports[0], ports[1], UNDERLAY_MTU)
+        for end, port in enumerate(ports):
+            peer = ports[1 - end]
+            yield Address(port.namespace, port.device, IPv4Interface((addresses[end], 31)))
+            yield Neighbour(port.namespace, port.device, addresses[1 - end], peer.mac)
+            yield Htb(port.namespace, port.device, link.rate.bps, OVERHEAD["vxlan"], leaf=False)
+            yield from _wire_impairments(link, port, f"ifb{number}")
+
+    def _node(self, node: Node) -> Iterator[Object]:
+        """A VR or host: its namespace, NICs, addresses and start-up routes."""
+        name = node_namespace(node.path)
+        yield Namespace(name, node.kind)
+        for interface in node.loopbacks:
+            yield Address(name, "lo", interface)
+        for nic in node.nics:
+            vif = Port(FABRIC, self._topology.vifs[node.path, nic.name], _vif_mac(nic.mac))
+            yield Veth(vif, Port(name, nic.name, nic.mac), VR_MTU)
+            for interface in nic.addresses:
+                yield Address(name, nic.name, interface)
+        for route in self._routes.get(node.path, ()):
+            yield Route(name, route.destination, route.via, route.nic)
+
+    @cached_property
+    def _routes(self) -> dict[str, list[StaticRoute]]:
+        found: dict[str, list[StaticRoute]] = {}
+        for network in self._topology.networks.values():
+            if network.routing == "static":
+                found.update(static_routes(network))
+        return found
+
+    def _link(self, link: VirtualLink) -> Iterator[Object]:
+        """A VL: a patch on one RM, or a tunnel with a patch at either end."""
+        path = self._mapping.paths[link.path]
+        vif_a = self._topology.vifs[link.a, link.a_nic]
+        vif_b = self._topology.vifs[link.b, link.b_nic]
+        if path.links:
+            yield from self._tunnel(path)
+            for vif, tunnel in ((vif_a, f"t{path.number}a"), (vif_b, f"t{path.number}b")):
+                yield Patch(FABRIC, vif, tunnel)
+                yield Patch(FABRIC, tunnel, vif)
+        elif link.limit is not None:
+            yield from _limited_patch(path.number, link.limit.bps, vif_a, vif_b)
+        else:
+            yield Patch(FABRIC, vif_a, vif_b)
+            yield Patch(FABRIC, vif_b, vif_a)
+
+    def _tunnel(self, path: UnderlayPath) -> Iterator[Object]:
+        """Both ends of a tunnel, and the host routes that pin it to its path."""
+        number = path.number
+        outer_a, outer_b = tunnel_ends(number)
+        links = self._topology.underlay.links
+        gso = gso_bytes(min(links[name].rate.bps for name in path.links))
+        for end, letter, machine, local, remote in (
+            (0, "a", path.machines[0], outer_a, outer_b),
+            (1, "b", path.machines[-1], outer_b, outer_a),
+        ):
+            outer = machine_namespace(machine)
+            mac = _tunnel_mac(number, end)
+            yield Tunnel(
+                f"t{number}{letter}", outer, "vxlan", number, local, remote, mac, VR_MTU, gso
+            )
+            yield Address(outer, "lo", IPv4Interface((local, 32)))
+        for name, before, behind in path.hops():
+            yield self._pin(links[name], before, outer_b)
+            yield self._pin(links[name], behind, outer_a)
+
+    def _pin(self, link: PhysicalLink, machine: str, destination: IPv4Address) -> Route:
+        underlay = self._topology.underlay
+        ends = wire_ends(underlay.numbers[link.name])
+        via = ends[1] if machine == link.a else ends[0]
+        network = IPv4Interface((destination, 32)).network
+        return Route(machine_namespace(machine), network, via, underlay.ports[link.name, machine])
+
+    def _shares(self, link: PhysicalLink) -> Iterator[Object]:
+        """The classes of all VLs that cross a physical link, at both of its ports."""
+        granted = shares(self._topology, self._mapping, link.name)
+        ports = self._topology.underlay.ports
+        for path, share in granted.items():
+            way = self._mapping.paths[path]
+            outer_a, outer_b = tunnel_ends(way.number)
+            minor = vl_class(way.number)
+            before = next(a for name, a, _ in way.hops() if name == link.name)
+            for machine in (link.a, link.b):
+                namespace, device = machine_namespace(machine), ports[link.name, machine]
+                destination = outer_b if machine == before else outer_a
+                yield HtbClass(namespace, device, minor, share.assured, share.ceiling)
+                yield Queue(namespace, device, minor, queue_bytes(share.ceiling))
+                yield Classifier(namespace, device, destination, minor)
+
+
+def _wire_impairments(link: PhysicalLink, port: Port, ifb: str) -> Iterator[Object]:
+    """Delay and loss act where frames arrive, never on the device that shapes the rate."""
+    if not link.delay.amount and not link.loss.amount:
+        return
+    # netem counts packets: room for all that the link sends in its delay, in
+    # small frames, and a queue's worth beside.
+    limit = 1000 + int(link.rate.bps * link.delay.seconds / 8 / 64)
+    yield Ifb(port.namespace, ifb, bytes((0x12, *port.mac[1:])), UNDERLAY_MTU)
+    yield Patch(port.namespace, port.device, ifb)
+    yield Netem(port.namespace, ifb, link.delay.amount, link.loss.fraction, limit)
+
+
+def _limited_patch(number: int, limit: int, vif_a: str, vif_b: str) -> Iterator[Object]:
+    """A VL with a limit on one RM: shaped at the receiving vif.
+
+    A pair in between cuts large packets into frames before they are shaped, as
+    the tunnel does for VLs between RMs.
+    """
+    ends = [
+        Port(FABRIC, f"c{number}{letter}", bytes((0x16, end, *number.to_bytes(4, "big"))))
+        for end, letter in enumerate("ab")
+    ]
+    yield Veth(ends[0], ends[1], VR_MTU, gso_bytes(limit))
+    for end, vif in zip(ends, (vif_a, vif_b), strict=True):
+        yield Patch(FABRIC, vif, end.device)
+        yield Patch(FABRIC, end.device, vif)
+        yield Htb(FABRIC, vif, limit, 0, leaf=True)
+        yield Queue(FABRIC, vif, 1, queue_bytes(limit))

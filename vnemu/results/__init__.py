@@ -1,0 +1,1 @@
+"""From a run folder to statistics, plots and the report; needs no lab and no root."""

@@ -1,0 +1,230 @@
+"""Judge a result by the expectations of its experiment file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from vnemu.results.phases import Firing, cut_phases
+from vnemu.results.reader import CUT_OFF
+from vnemu.results.schema import EventResult, ExpectationResult, PhaseResult, Result
+from vnemu.results.words import listed, percent, rate, seconds
+from vnemu.schema.experiment import (
+    ExpectationDoc,
+    GoodputExpectation,
+    IsolationExpectation,
+    LossExpectation,
+    SettleExpectation,
+)
+
+_DOC: TypeAdapter[
+    IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation
+] = TypeAdapter(ExpectationDoc)
+
+AFTER_EVENT_S = 1.0
+
+
+class _NotThere(Exception):
+    """What an expectation speaks of cannot be judged, in words."""
+
+
+def evaluate(
+    documents: Iterable[Mapping[str, Any]], result: Result
+) -> tuple[ExpectationResult, ...]:
+    """Judge `result` by expectation documents, as plain data.
+
+    An expectation of something that is not there, or that the run did not reach, is
+    not met and says so.
+    """
+    return tuple(_judge(document, result) for document in documents)
+
+
+def _judge(document: Mapping[str, Any], result: Result) -> ExpectationResult:
+    try:
+        doc = _DOC.validate_python(dict(document))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        return ExpectationResult(text=str(dict(document)), measured=reason, met=False)
+    text = _text(doc, result)
+    try:
+        measured, met = _measure(doc, result)
+    except _NotThere as reason:
+        return ExpectationResult(text=text, measured=str(reason), met=False)
+    return ExpectationResult(text=text, measured=measured, met=met)
+
+
+def _text(
+    doc: IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation,
+    result: Result,
+) -> str:
+    match doc:
+        case GoodputExpectation():
+            return f"{_who(doc)}, phase {doc.phase}: goodput {_bounds(doc, result)}"
+        case SettleExpectation():
+            who = _flows(doc.flows) if doc.flows else "all flows"
+            return f"{who}: settled within {doc.settle} after {_event_name(doc.event, result)}"
+        case LossExpectation():
+            when = f" in the second after {_event_name(doc.event, result)}" if doc.event else ""
+            return f"probe {doc.probe}: at most {doc.lost} lost{when}"
+        case IsolationExpectation():
+            return f"nothing sent in network {doc.isolated[0]} is seen in {doc.isolated[1]}"
+
+
+def _measure(
+    doc: IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation,
+    result: Result,
+) -> tuple[str, bool]:
+    match doc:
+        case GoodputExpectation():
+            return _goodput(doc, result)
+        case SettleExpectation():
+            return _settle(doc, result)
+        case LossExpectation():
+            return _loss(doc, result)
+        case IsolationExpectation():
+            return _isolation(doc, result)
+
+
+def _names(doc: GoodputExpectation) -> list[str]:
+    return [doc.flow] if doc.flow is not None else list(doc.flows or ())
+
+
+def _flows(names: list[str]) -> str:
+    return f"{'flow' if len(names) == 1 else 'flows'} {listed(names)}"
+
+
+def _who(doc: GoodputExpectation) -> str:
+    names = _names(doc)
+    return _flows(names) + (" together" if len(names) > 1 else "")
+
+
+def _event_name(number: int, result: Result) -> str:
+    if number > len(result.events):
+        return f"event {number}"
+    return f"event {number} ({result.events[number - 1].what})"
+
+
+def _bounds(doc: GoodputExpectation, result: Result) -> str:
+    ideal = _ideal_of(doc, result)
+    shown = "the ideal" + (f" {rate(ideal)}" if ideal is not None else "")
+    bounds = [
+        f"within {doc.within} of {shown}" if doc.within else "",
+        f"at least {doc.at_least} of {shown}" if doc.at_least else "",
+        f"at least {rate(doc.min.mbit)}" if doc.min else "",
+        f"at most {rate(doc.max.mbit)}" if doc.max else "",
+    ]
+    return listed([bound for bound in bounds if bound])
+
+
+def _ideal_of(doc: GoodputExpectation, result: Result) -> float | None:
+    if doc.phase > len(result.phases):
+        return None
+    flows = result.phases[doc.phase - 1].flows
+    ideals = [flows[name].ideal_mbit for name in _names(doc) if name in flows]
+    known = [ideal for ideal in ideals if ideal is not None]
+    return sum(known) if len(known) == len(_names(doc)) else None
+
+
+def _phase(number: int, result: Result) -> PhaseResult:
+    planned = [Firing(event.planned_s, event.planned_s) for event in result.events]
+    count = max(len(result.phases), len(cut_phases(planned, result.duration_s)))
+    if number > count:
+        raise _NotThere(
+            f"there is no phase {number}: "
+            + ("the only one is phase 1" if count == 1 else f"there are {count}")
+        )
+    if number > len(result.phases) or not result.phases[number - 1].finished:
+        raise _NotThere(CUT_OFF)
+    return result.phases[number - 1]
+
+
+def _event(number: int, result: Result) -> EventResult:
+    count = len(result.events)
+    if number > count:
+        has = {0: "the experiment has none", 1: "the only one is event 1"}
+        raise _NotThere(f"there is no event {number}: " + has.get(count, f"there are {count}"))
+    event = result.events[number - 1]
+    if event.actual_s is None:
+        raise _NotThere(CUT_OFF)
+    return event
+
+
+def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    have = sorted(known)
+    for name in names:
+        if name not in have:
+            others = listed(have) if have else "none"
+            raise _NotThere(f"there is no {kind} {name}: the experiment has {others}")
+
+
+def _goodput(doc: GoodputExpectation, result: Result) -> tuple[str, bool]:
+    names = _names(doc)
+    _known("flow", names, result.flows)
+    flows = _phase(doc.phase, result).flows
+    missing = [name for name in names if name not in flows]
+    if missing:
+        raise _NotThere(f"{_flows(missing)} was not measured in phase {doc.phase}")
+    goodput = sum(flows[name].goodput_mbit for name in names)
+    ideal = _ideal_of(doc, result)
+    if ideal is None and (doc.within or doc.at_least):
+        raise _NotThere(f"{rate(goodput)}, but the ideal is not known")
+    error = f" ({percent(100 * (goodput / ideal - 1))})" if ideal else ""
+    return rate(goodput) + error, _in_bounds(doc, goodput, ideal or 0.0)
+
+
+def _in_bounds(doc: GoodputExpectation, goodput: float, ideal: float) -> bool:
+    return not (
+        (doc.within and abs(goodput - ideal) > doc.within.fraction * ideal)
+        or (doc.at_least and goodput < doc.at_least.fraction * ideal)
+        or (doc.min and goodput < doc.min.mbit)
+        or (doc.max and goodput > doc.max.mbit)
+    )
+
+
+def _settle(doc: SettleExpectation, result: Result) -> tuple[str, bool]:
+    _known("flow", doc.flows or (), result.flows)
+    event = _event(doc.event, result)
+    phase = next((p for p in result.phases if p.start_s <= (event.actual_s or 0.0) < p.end_s), None)
+    if phase is None or not phase.finished:
+        raise _NotThere(CUT_OFF if result.status != "complete" else "no phase follows the event")
+    names = doc.flows or list(event.settle_s)
+    if not names:
+        raise _NotThere("no flow was active at the event")
+    spans = {name: event.settle_s.get(name) for name in names}
+    text = ", ".join(f"{name} {seconds(span)}" for name, span in spans.items())
+    limit = doc.settle.seconds + 1e-9
+    return text, all(span is not None and span <= limit for span in spans.values())
+
+
+def _loss(doc: LossExpectation, result: Result) -> tuple[str, bool]:
+    _known("probe", [doc.probe], result.probes)
+    if doc.event is None:
+        whole = result.probes[doc.probe]
+        sent, lost = whole.sent, whole.lost
+    else:
+        event = _event(doc.event, result)
+        over = min((event.actual_s or 0.0) + AFTER_EVENT_S, result.duration_s)
+        if result.status != "complete" and result.end_s < over:
+            raise _NotThere(CUT_OFF)
+        near = event.probes.get(doc.probe)
+        sent, lost = (near.sent, near.lost) if near else (0, 0)
+    if sent == 0:
+        raise _NotThere("no probe was sent")
+    return f"{lost} of {sent}", lost <= doc.lost
+
+
+def _isolation(doc: IsolationExpectation, result: Result) -> tuple[str, bool]:
+    source, listener = doc.isolated
+    proofs = [p for p in result.proofs if (p.from_, p.to) == (source, listener)]
+    if not proofs:
+        raise _NotThere(
+            CUT_OFF if result.status != "complete" else "it was not tried: add prove_isolation"
+        )
+    sent = sum(sum(proof.sent.values()) for proof in proofs)
+    seen = sum(sum(proof.seen_in_own.values()) for proof in proofs)
+    leaked = sum(proof.leaked for proof in proofs)
+    text = f"{leaked} of {sent} frames leaked; {seen} of them were seen in {source} itself"
+    # Frames that reach nobody prove nothing.
+    return text, leaked == 0 and sent > 0 and seen > 0

@@ -1,0 +1,59 @@
+"""The run folder: what `vnemu run` leaves behind, and all that the report is made from.
+
+```
+run.json                       what was known at the start (`RunInfo`)
+topology.yaml experiment.yaml  the resolved files, defaults and overrides included
+plan.txt                       the plan, in words
+journal.jsonl                  ideals, events, proofs and the end, as they happened
+flows.csv links.csv probes.csv raw samples
+logs/                          the programs' own logs
+result.json report.html goodput.png goodput.svg underlay.svg   made from the above
+```
+
+Times are seconds since the start of the experiment (t0).
+"""
+
+from vnemu.results.reader import FlowSamples, LinkSamples, ProbeSamples, Run, read_run
+from vnemu.results.runinfo import (
+    Drawing,
+    DrawnNetwork,
+    DrawnPhysicalLink,
+    DrawnUnderlay,
+    DrawnVirtualLink,
+    EndEntry,
+    EventEntry,
+    FlowInfo,
+    IdealEntry,
+    Machine,
+    PlannedEvent,
+    ProbeInfo,
+    ProofEntry,
+    RunInfo,
+    Status,
+)
+from vnemu.results.writer import RunWriter, claim_folder
+
+__all__ = [
+    "Drawing",
+    "DrawnNetwork",
+    "DrawnPhysicalLink",
+    "DrawnUnderlay",
+    "DrawnVirtualLink",
+    "EndEntry",
+    "EventEntry",
+    "FlowInfo",
+    "FlowSamples",
+    "IdealEntry",
+    "LinkSamples",
+    "Machine",
+    "PlannedEvent",
+    "ProbeInfo",
+    "ProbeSamples",
+    "ProofEntry",
+    "Run",
+    "RunInfo",
+    "RunWriter",
+    "Status",
+    "claim_folder",
+    "read_run",
+]

@@ -1,0 +1,115 @@
+"""Make a run folder's results: result.json, the plots, the drawing and report.html."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from vnemu.results import words
+from vnemu.results.analysis import analyse
+from vnemu.results.canvas import inline_svg, save
+from vnemu.results.drawing import draw_planes
+from vnemu.results.files import write_atomic
+from vnemu.results.plots import plot_goodput, plot_links
+from vnemu.results.reader import Run, read_run
+from vnemu.results.schema import LinkInPhase, PhaseResult, Result
+
+MADE = ("result.json", "report.html", "goodput.png", "goodput.svg", "underlay.svg")
+MOST_LINK_ROWS = 200
+
+LinkRow = tuple[str, str, int, LinkInPhase]
+
+
+def build_report(folder: Path) -> Result:
+    """Make all that `MADE` names from what a run left in `folder`, and return the result.
+
+    Each file is replaced at once; nothing else in the folder is touched.
+
+    Raises:
+        InputError: if `folder` is no run folder.
+    """
+    run = read_run(folder)
+    result = analyse(run)
+    write_atomic(folder / "result.json", result.model_dump_json(by_alias=True, indent=2) + "\n")
+    goodput = plot_goodput(run, result)
+    save(goodput, [folder / "goodput.png", folder / "goodput.svg"])
+    planes = draw_planes(run.info.drawing)
+    save(planes, [folder / "underlay.svg"])
+    links_plot = plot_links(run, result)
+    page = render_page(
+        run,
+        result,
+        plot=inline_svg(goodput, "goodput of each flow over time"),
+        links_plot=inline_svg(links_plot, "rate on each virtual link") if links_plot else "",
+        drawing=inline_svg(planes, "underlay, overlays and the mapping between them")
+        if run.info.drawing.underlay.machines
+        else "",
+    )
+    write_atomic(folder / "report.html", page)
+    return result
+
+
+def render_page(run: Run, result: Result, *, plot: str, links_plot: str, drawing: str) -> str:
+    """Return report.html, one page that needs no other file.
+
+    Parameters:
+        run, result: what it tells of.
+        plot, links_plot, drawing: SVG elements, empty where there is none.
+    """
+    rows = sorted(_link_rows(result), key=lambda row: row[:3])
+    return _template().render(
+        r=result,
+        plot=plot,
+        links_plot=links_plot,
+        drawing=drawing,
+        links=rows[:MOST_LINK_ROWS],
+        links_left_out=max(0, len(rows) - MOST_LINK_ROWS),
+        command=shlex.join(result.conditions.command),
+        files=_files(run.folder),
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vnemu.results", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    filters: dict[str, Any] = {
+        "rate": lambda mbit: "?" if mbit is None else words.rate(mbit),
+        "percent": lambda value: "" if value is None else words.percent(value),
+        "seconds": words.seconds,
+        "total": phase_total,
+    }
+    environment.filters.update(filters)
+    return environment.get_template("report.html.j2")
+
+
+def phase_total(phase: PhaseResult) -> tuple[float | None, float, float | None]:
+    """Return (ideal, goodput, error) of a phase's flows together, in Mbit/s and percent."""
+    goodput = sum(flow.goodput_mbit for flow in phase.flows.values())
+    ideals = [flow.ideal_mbit for flow in phase.flows.values()]
+    known = [ideal for ideal in ideals if ideal is not None]
+    ideal = sum(known) if len(known) == len(ideals) else None
+    return ideal, goodput, 100 * (goodput / ideal - 1) if ideal else None
+
+
+def _link_rows(result: Result) -> Iterator[LinkRow]:
+    for number, phase in enumerate(result.phases, 1):
+        for link, directions in phase.links.items():
+            for direction, part in directions.items():
+                yield link, direction, number, part
+
+
+def _files(folder: Path) -> list[str]:
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+    return sorted(there | set(MADE))

@@ -1,0 +1,183 @@
+"""What a run folder records about a run: the models of run.json and journal.jsonl."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
+
+RUN_VERSION = 1
+
+Status = Literal["complete", "interrupted", "failed"]
+
+
+class Record(BaseModel):
+    """Base of everything recorded: frozen; unknown keys of later versions are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+def _from() -> Any:
+    # `from` is a keyword in Python but the natural key in the file.
+    return Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from")
+
+
+class FlowInfo(Record):
+    """One flow of the traffic.
+
+    ``frame_payload`` is (payload, frame) in bytes of a full data frame; ``rate_mbit`` is
+    the rate of payload that a UDP flow offers, in Mbit/s.
+    """
+
+    name: str
+    from_: Annotated[str, _from()]
+    to: str
+    protocol: Literal["tcp", "udp"]
+    ip: Literal[4, 6]
+    start_s: float = 0.0
+    stop_s: float | None = None
+    links: tuple[str, ...] = ()
+    frame_payload: tuple[int, int] = (1448, 1514)
+    rate_mbit: float | None = None
+
+
+class ProbeInfo(Record):
+    """One stream of pings."""
+
+    name: str
+    from_: Annotated[str, _from()]
+    to: str
+    interval_s: float
+    ip: Literal[4, 6]
+
+
+class PlannedEvent(Record):
+    """An event of the timeline, in seconds since the start of the experiment (t0)."""
+
+    at_s: float
+    what: str
+
+
+class Machine(Record):
+    """The machine that ran the experiment."""
+
+    cpus: int | None = None
+    memory_mb: int | None = None
+    capsule: str | None = None
+
+
+class DrawnPhysicalLink(Record):
+    """A physical link between the RMs `a` and `b`, its rate as text."""
+
+    name: str
+    a: str
+    b: str
+    rate: str
+
+
+class DrawnUnderlay(Record):
+    """The RMs and physical links of a drawing."""
+
+    machines: tuple[str, ...] = ()
+    links: tuple[DrawnPhysicalLink, ...] = ()
+
+
+class DrawnVirtualLink(Record):
+    """A VL between the VRs `a` and `b`; `path` is the RMs it crosses."""
+
+    name: str
+    a: str
+    b: str
+    limit: str | None = None
+    guarantee: str | None = None
+    path: tuple[str, ...] = ()
+
+
+class DrawnNetwork(Record):
+    """A VN: `routers` maps VR to RM, `hosts` maps end system to VR."""
+
+    name: str
+    routers: dict[str, str] = {}
+    hosts: dict[str, str] = {}
+    links: tuple[DrawnVirtualLink, ...] = ()
+
+
+class Drawing(Record):
+    """What a picture of underlay, overlays and mapping needs."""
+
+    underlay: DrawnUnderlay = DrawnUnderlay()
+    networks: tuple[DrawnNetwork, ...] = ()
+
+
+class RunInfo(Record):
+    """run.json: all that is known when the run starts.
+
+    ``duration_s`` and the times of flows and events are those of the run, that is
+    after ``time_scale``. ``expect`` holds expectation documents
+    (`vnemu.schema.experiment.ExpectationDoc`) as plain data.
+    """
+
+    version: Literal[1] = 1
+    experiment: str
+    started: str
+    command: tuple[str, ...] = ()
+    versions: dict[str, str | None] = {}
+    machine: Machine = Machine()
+    seed: int = 1
+    time_scale: float = 1.0
+    sample_s: float = 0.1
+    duration_s: float
+    flows: tuple[FlowInfo, ...] = ()
+    probes: tuple[ProbeInfo, ...] = ()
+    events: tuple[PlannedEvent, ...] = ()
+    expect: tuple[dict[str, Any], ...] = ()
+    drawing: Drawing = Drawing()
+
+
+class IdealEntry(Record):
+    """From ``at_s`` on, the goodput in Mbit/s that each flow would ideally have."""
+
+    kind: Literal["ideal"] = "ideal"
+    at_s: float
+    flows: dict[str, float]
+
+
+class EventEntry(Record):
+    """An event was begun at ``actual_s`` and done at ``done_s``."""
+
+    kind: Literal["event"] = "event"
+    planned_s: float
+    actual_s: float
+    done_s: float | None = None
+    what: str
+
+
+class ProofEntry(Record):
+    """The outcome of a proof of isolation, in frames.
+
+    ``seen_in_own`` is the control: the frames do travel where they may.
+    """
+
+    kind: Literal["proof"] = "proof"
+    from_: Annotated[str, _from()]
+    to: str
+    sent: dict[str, int]
+    seen_in_own: dict[str, int]
+    leaked: int
+
+
+class EndEntry(Record):
+    """How the run ended; absent when it was killed."""
+
+    kind: Literal["end"] = "end"
+    at_s: float
+    status: Status
+    reason: str = ""
+
+
+JournalEntry = Annotated[
+    IdealEntry | EventEntry | ProofEntry | EndEntry, Field(discriminator="kind")
+]
+JOURNAL_ENTRY: TypeAdapter[IdealEntry | EventEntry | ProofEntry | EndEntry] = TypeAdapter(
+    JournalEntry
+)

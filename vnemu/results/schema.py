@@ -1,0 +1,177 @@
+"""result.json: what came out of a run, for programs (docs/results.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from vnemu.results.runinfo import Machine, Status
+
+RESULT_VERSION = 1
+
+
+class ResultPart(BaseModel):
+    """Base of the parts of a result. Times are seconds since the start of the experiment (t0)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class FlowInPhase(ResultPart):
+    """A flow in a phase, over the part of the phase in which it was active."""
+
+    goodput_mbit: float = Field(
+        description="mean payload given to the application in Mbit/s, without the first second"
+    )
+    ideal_mbit: float | None = Field(
+        default=None, description="the goodput that the model computes, over the same time"
+    )
+    error_percent: float | None = Field(
+        default=None, description="of the goodput against the ideal"
+    )
+    from_s: float = Field(description="the mean is taken from here …")
+    to_s: float = Field(description="… to here")
+
+
+class LinkInPhase(ResultPart):
+    """One direction of a VL in a phase."""
+
+    rate_mbit: float = Field(
+        description="mean rate of frames in Mbit/s, without the phase's first second"
+    )
+    dropped: int = Field(description="packets dropped in the phase")
+    backlog_max_bytes: int = Field(description="longest queue seen at a sample")
+
+
+class PhaseResult(ResultPart):
+    """The time between two events. Phases count from 1."""
+
+    start_s: float
+    end_s: float
+    finished: bool = Field(default=True, description="false: the run was cut off in this phase")
+    flows: dict[str, FlowInPhase] = Field(default={}, description="by name, those that were active")
+    links: dict[str, dict[str, LinkInPhase]] = Field(
+        default={}, description="by network/link, then by direction (r1>r2)"
+    )
+
+
+class ProbeAtEvent(ResultPart):
+    """A probe around an event: what was sent from 50 ms before it to 1 s after it."""
+
+    sent: int
+    lost: int
+    outage_ms: float = Field(description="longest run of lost probes, as time")
+
+
+class EventResult(ResultPart):
+    """An event of the timeline. Events count from 1."""
+
+    planned_s: float
+    actual_s: float | None = Field(default=None, description="null: the run ended before it")
+    done_s: float | None = None
+    late_ms: float | None = Field(default=None, description="actual minus planned time")
+    took_ms: float | None = Field(default=None, description="from begun to done")
+    what: str
+    settle_s: dict[str, float | None] = Field(
+        default={},
+        description="by flow: seconds until its 100 ms windows stay within 5% (and one frame) "
+        "of the new phase's mean; null: they do not",
+    )
+    strays: dict[str, int] = Field(
+        default={},
+        description="by flow: later windows outside of the band all the same (at most 2%)",
+    )
+    probes: dict[str, ProbeAtEvent] = {}
+
+
+class ProbeResult(ResultPart):
+    """A stream of pings over the whole run."""
+
+    sent: int
+    lost: int
+    loss_percent: float | None = None
+    rtt_median_ms: float | None = None
+    rtt_p99_ms: float | None = None
+    rtt_max_ms: float | None = None
+
+
+class ProofResult(ResultPart):
+    """Frames sent in one VN and looked for in another, by kind."""
+
+    from_: Annotated[
+        str,
+        Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from"),
+    ]
+    to: str
+    sent: dict[str, int]
+    seen_in_own: dict[str, int] = Field(description="the control: seen in the VN that sent them")
+    leaked: int
+
+
+class ExpectationResult(ResultPart):
+    """An expectation of the experiment file, and whether it was met."""
+
+    text: str
+    measured: str = ""
+    met: bool
+
+
+class FlowResult(ResultPart):
+    """What a flow was."""
+
+    from_: Annotated[
+        str,
+        Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from"),
+    ]
+    to: str
+    protocol: Literal["tcp", "udp"]
+    ip: Literal[4, 6]
+    links: tuple[str, ...] = ()
+
+
+class Conditions(ResultPart):
+    """Under which conditions the numbers were measured."""
+
+    started: str
+    command: tuple[str, ...] = Field(default=(), description="what repeats the run")
+    versions: dict[str, str | None] = Field(
+        default={}, description="of vnemu, Python, iperf3, the kernel"
+    )
+    machine: Machine = Machine()
+    seed: int = 1
+    time_scale: float = 1.0
+    sample_s: float = 0.1
+
+
+class Result(ResultPart):
+    """result.json."""
+
+    version: Literal[1] = 1
+    status: Status
+    reason: str = Field(default="", description="why the run is not complete")
+    experiment: str
+    duration_s: float = Field(description="planned duration of the run")
+    end_s: float = Field(description="up to here there are samples")
+    flows: dict[str, FlowResult] = {}
+    phases: tuple[PhaseResult, ...] = ()
+    events: tuple[EventResult, ...] = ()
+    probes: dict[str, ProbeResult] = {}
+    proofs: tuple[ProofResult, ...] = ()
+    expectations: tuple[ExpectationResult, ...] = ()
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the numbers must know")
+    conditions: Conditions
+
+    @property
+    def met(self) -> bool:
+        """Whether the run is complete and every expectation was met."""
+        return self.status == "complete" and all(e.met for e in self.expectations)
+
+
+def result_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of result.json."""
+    schema = Result.model_json_schema(by_alias=True, mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"vnemu result.json, version {RESULT_VERSION}",
+    }

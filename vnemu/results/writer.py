@@ -1,0 +1,160 @@
+"""Write a run folder while the experiment runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self, TextIO
+
+from vnemu.errors import InputError
+from vnemu.results.files import write_atomic
+from vnemu.results.runinfo import (
+    EndEntry,
+    EventEntry,
+    IdealEntry,
+    ProofEntry,
+    Record,
+    RunInfo,
+    Status,
+)
+
+COLUMNS = {
+    "flows.csv": "time_s,flow,goodput_bytes,arrived_bytes",
+    "links.csv": "time_s,link,direction,bytes,packets,drops,backlog_bytes",
+    "probes.csv": "time_s,probe,seq,rtt_ms",
+}
+JOURNAL = "journal.jsonl"
+
+
+def claim_folder(folder: Path) -> None:
+    """Create `folder` (mode 0755) for a run.
+
+    Raises:
+        InputError: if it is there and not empty, or cannot be created.
+    """
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        occupied = next(folder.iterdir(), None)
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be the run folder ({error.strerror}): name another with --out"
+        ) from None
+    if occupied is not None:
+        raise InputError(
+            f"{folder} is not empty (it has {occupied.name}): name a new or empty folder with --out"
+        )
+
+
+class RunWriter:
+    """The record of one run. Every line is with the kernel when the call returns.
+
+    All times are seconds since the start of the experiment (t0). Calls may come from
+    several threads.
+
+    Parameters:
+        folder: the run folder; `begin` creates it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, TextIO] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, info: RunInfo, topology: str, experiment: str, plan: str) -> None:
+        """Create the folder and write what is known before the run.
+
+        Parameters:
+            info: run.json.
+            topology: the resolved topology, as YAML text.
+            experiment: the resolved experiment, as YAML text.
+            plan: the plan, as text.
+
+        Raises:
+            InputError: if the folder is not new or empty.
+        """
+        claim_folder(self.folder)
+        (self.folder / "logs").mkdir(mode=0o755)
+        write_atomic(self.folder / "topology.yaml", topology)
+        write_atomic(self.folder / "experiment.yaml", experiment)
+        write_atomic(self.folder / "plan.txt", plan)
+        for name in (JOURNAL, *COLUMNS):
+            # Line buffered: a killed process loses at most the line it was writing.
+            self._files[name] = (self.folder / name).open("w", buffering=1, encoding="utf-8")
+        for name, columns in COLUMNS.items():
+            self._line(name, columns)
+        text = info.model_dump_json(by_alias=True, indent=2)
+        write_atomic(self.folder / "run.json", text + "\n")
+
+    def ideal(self, at_s: float, flows: Mapping[str, float]) -> None:
+        """From `at_s` on, `flows` are the ideal goodputs in Mbit/s."""
+        self._journal(IdealEntry(at_s=at_s, flows=dict(flows)))
+
+    def event(self, planned_s: float, actual_s: float, done_s: float, what: str) -> None:
+        """An event of the timeline was begun at `actual_s` and done at `done_s`."""
+        self._journal(EventEntry(planned_s=planned_s, actual_s=actual_s, done_s=done_s, what=what))
+
+    def proof(
+        self,
+        from_: str,
+        to: str,
+        sent: Mapping[str, int],
+        seen_in_own: Mapping[str, int],
+        leaked: int,
+    ) -> None:
+        """A proof of isolation from network `from_` to `to`: frames by kind, and leaked ones."""
+        self._journal(
+            ProofEntry(
+                from_=from_, to=to, sent=dict(sent), seen_in_own=dict(seen_in_own), leaked=leaked
+            )
+        )
+
+    def flow(self, time_s: float, name: str, goodput_bytes: int, arrived_bytes: int) -> None:
+        """Counters of a flow's receiver: payload given to the application, and arrived."""
+        self._line("flows.csv", f"{time_s:.6f},{name},{goodput_bytes},{arrived_bytes}")
+
+    def link(  # noqa: PLR0917 - one row of the file
+        self,
+        time_s: float,
+        link: str,
+        direction: str,
+        bytes_: int,
+        packets: int,
+        drops: int,
+        backlog_bytes: int,
+    ) -> None:
+        """Counters of one direction (``r1>r2``) of a VL (``network/link``)."""
+        counters = f"{bytes_},{packets},{drops},{backlog_bytes}"
+        self._line("links.csv", f"{time_s:.6f},{link},{direction},{counters}")
+
+    def probe(self, time_s: float, probe: str, seq: int, rtt_ms: float | None) -> None:
+        """A ping sent at `time_s`; `rtt_ms` is None when it is known to be lost."""
+        rtt = "" if rtt_ms is None else f"{rtt_ms:.4f}"
+        self._line("probes.csv", f"{time_s:.6f},{probe},{seq},{rtt}")
+
+    def end(self, at_s: float, status: Status, reason: str = "") -> None:
+        """The run is over: complete, interrupted or failed, and why."""
+        self._journal(EndEntry(at_s=at_s, status=status, reason=reason))
+
+    def log_path(self, name: str) -> Path:
+        """Return where a log called `name` belongs; slashes in it become ``-``."""
+        return self.folder / "logs" / name.replace("/", "-")
+
+    def close(self) -> None:
+        """Close all files; may be called twice."""
+        with self._lock:
+            while self._files:
+                self._files.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _journal(self, entry: Record) -> None:
+        self._line(JOURNAL, entry.model_dump_json(by_alias=True))
+
+    def _line(self, name: str, text: str) -> None:
+        with self._lock:
+            self._files[name].write(text + "\n")

@@ -1,0 +1,1 @@
+"""The Router OSs' own start-up configuration, made from the model; pure."""

@@ -1,0 +1,1 @@
+"""What the user wrote, checked: files in, typed documents out."""

@@ -11,13 +11,14 @@ it holds what was planned.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 from vnemu import capsule
 from vnemu.drivers.kernel import Kernel
@@ -26,48 +27,19 @@ from vnemu.drivers.processes import ProcessMaker
 from vnemu.embedding.mapping import Mapping as Embedding
 from vnemu.embedding.mapping import admit
 from vnemu.embedding.strategies import embed
-from vnemu.errors import InputError, InternalError, KernelRefused, Problem
+from vnemu.errors import InputError, InternalError, KernelRefused
 from vnemu.events import Progress, Sink, ignore
-from vnemu.model.overlay import Node, Topology, VirtualLink
+from vnemu.model.change import Quality, reshaped, some
+from vnemu.model.overlay import Node, Topology
 from vnemu.model.resolve import resolve
 from vnemu.plan.build import build
 from vnemu.plan.diff import Action, FragmentKey, Plan, diff
 from vnemu.plan.facts import differences, facts
 from vnemu.plan.objects import Object, node_namespace
-from vnemu.schema.fields import check_rate
 from vnemu.schema.load import load_topology
 from vnemu.units import Rate
 
 T = TypeVar("T")
-Keep = Literal["keep"]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """New properties of a VL; what is "keep" stays, None takes it away."""
-
-    limit: Rate | None | Keep = "keep"
-    guarantee: Rate | None | Keep = "keep"
-
-    @classmethod
-    def parse(cls, limit: str | Rate | None = "keep", guarantee: str | Rate | None = "keep") -> Self:
-        """Read rates as text; "none" takes a property away.
-
-        Raises:
-            InputError: if one is no rate.
-        """
-        return cls(_parse_rate("limit", limit), _parse_rate("guarantee", guarantee))
-
-
-def _parse_rate(what: str, value: str | Rate | None) -> Rate | None | Keep:
-    if value == "keep":
-        return "keep"
-    if value is None or value == "none":
-        return None
-    try:
-        return check_rate(Rate.parse(value))
-    except ValueError as error:
-        raise InputError(f"{what}: {error}") from None
 
 
 class VirtualNode:
@@ -113,9 +85,6 @@ class VirtualNode:
 
 
 def _end_session(process: subprocess.Popen[bytes]) -> None:
-    import os
-    import signal
-
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -195,7 +164,7 @@ class Lab:
         """
         node = self.topology.nodes.get(path)
         if node is None:
-            raise InputError(f"there is no node '{path}'; there are: {_some(self.topology.nodes)}")
+            raise InputError(f"there is no node '{path}'; there are: {some(self.topology.nodes)}")
         kernel = self.kernel
         assert self._processes is not None, "a lab that is up has both"
         return VirtualNode(node, kernel, self._processes)
@@ -225,31 +194,12 @@ class Lab:
         Raises:
             InputError: as `reshape`.
         """
-        changed = {path: self._changed(path, quality) for path, quality in changes.items()}
-        topology = self.topology.with_links(changed)
-        touched = dict.fromkeys(p for path in changed for p in self.mapping.paths[path].links)
+        topology = reshaped(self.topology, changes)
+        touched = dict.fromkeys(p for path in changes for p in self.mapping.paths[path].links)
         admit(topology, self.mapping, touched)
         fragments: list[FragmentKey] = [("shares", physical) for physical in touched]
-        fragments += [("link", path) for path in changed if not self.mapping.paths[path].links]
+        fragments += [("link", path) for path in changes if not self.mapping.paths[path].links]
         self._replan(topology, self.mapping, fragments)
-
-    def _changed(self, path: str, quality: Quality) -> VirtualLink:
-        link = self.topology.links.get(path)
-        if link is None:
-            raise InputError(f"there is no link '{path}'; there are: {_some(self.topology.links)}")
-        limit = link.limit if quality.limit == "keep" else quality.limit
-        guarantee = link.guarantee if quality.guarantee == "keep" else quality.guarantee
-        if limit and guarantee and limit < guarantee:
-            raise InputError(
-                [
-                    Problem(
-                        "",
-                        f"{path}: the guarantee {guarantee} is more than the limit {limit}",
-                        "raise the limit or lower the guarantee",
-                    )
-                ]
-            )
-        return replace(link, limit=limit, guarantee=guarantee)
 
     def _replan(
         self, topology: Topology, mapping: Embedding, only: Iterable[FragmentKey] | None
@@ -284,8 +234,3 @@ class Lab:
             left = [str(refusal)]
         if left:
             error.add_note(f"undoing it did not work either: {'; '.join(left[:5])}")
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")

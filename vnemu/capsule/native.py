@@ -27,17 +27,18 @@ _NAMESPACES = (
 )
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 
-_kind = ""
+_entered: list[str] = []
+"""What the capsule of this process rests on, once it is in one."""
 
 
 def inside() -> bool:
     """Whether this process is in a capsule that it entered itself."""
-    return bool(_kind)
+    return bool(_entered)
 
 
 def kind() -> str:
     """What the capsule rests on: ``root`` or ``user namespace``; empty outside of one."""
-    return _kind
+    return _entered[0] if _entered else ""
 
 
 def enter() -> None:
@@ -50,17 +51,13 @@ def enter() -> None:
     Raises:
         MissingCapability: if this machine does not allow it.
     """
-    global _kind
-    if _kind:
+    if _entered:
         return
-    _kind = "root" if os.geteuid() == 0 else "user namespace"
+    rests_on = "root" if os.geteuid() == 0 else "user namespace"
     sys.stdout.flush()
     sys.stderr.flush()
-    try:
-        _new_namespaces()
-    except MissingCapability:
-        _kind = ""
-        raise
+    _new_namespaces()
+    _entered.append(rests_on)
     # The read end tells the supervisor that its caller is gone, should that
     # happen before it has asked the kernel to be told.
     lifeline, held = os.pipe()

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import Facts, facts
-from vnemu.plan.objects import FABRIC, Ifb, Key, Namespace, Object, Patch, Tunnel, Veth
+from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Object
+from vnemu.plan.places import Place, needs, provides
 
 
 class FakeKernel:
@@ -20,8 +21,13 @@ class FakeKernel:
 
     def __init__(self, refuse_at: int | None = None) -> None:
         self.objects: dict[Key, Object] = {}
+        self._places: set[Place] = set()
         self._refuse_at = refuse_at
         self._count = 0
+
+    def refuse_after(self, count: int) -> None:
+        """Refuse the action that comes after `count` more."""
+        self._refuse_at = self._count + count
 
     def apply(self, actions: Sequence[Action]) -> None:
         """See `Driver.apply`."""
@@ -40,36 +46,46 @@ class FakeKernel:
             self._carry_out(action.undone())
 
     def _carry_out(self, action: Action) -> int:
-        key = action.target.key
+        """The kernel's error number, or 0."""
         if action.new is None:
-            if self.objects.pop(key, None) is None:
-                return errno.ENOENT
-            self._drop_orphans()
-            return 0
-        if action.old is None and key in self.objects:
+            return self._remove(action.target)
+        if action.old is None and self._is_taken(action.new):
             return errno.EEXIST
-        missing = [part for part in _needs(action.new) if part not in self._places()]
-        if missing:
+        if not self._places.issuperset(needs(action.new)):
             return errno.ENODEV
-        self.objects[key] = action.new
+        self.objects[action.new.key] = action.new
+        self._places.update(provides(action.new))
         return 0
 
-    def _places(self) -> set[tuple[str, str]]:
-        places = set()
-        for item in self.objects.values():
-            places |= set(_provides(item))
-        return places
+    def _is_taken(self, item: Object) -> bool:
+        # A neighbour entry may have been learned: making it permanent replaces it.
+        if isinstance(item, Neighbour):
+            return False
+        return item.key in self.objects or not self._places.isdisjoint(provides(item))
 
-    def _drop_orphans(self) -> None:
-        """What was in a namespace or on a device goes with it."""
-        left = True
-        while left:
-            places = self._places()
-            left = False
-            for key, item in list(self.objects.items()):
-                if any(part not in places for part in _needs(item)):
-                    del self.objects[key]
-                    left = True
+    def _remove(self, item: Object) -> int:
+        if item.key not in self.objects:
+            return errno.ENOENT
+        if isinstance(item, HtbClass) and self._is_classified(item):
+            return errno.EBUSY
+        self._drop(item.key)
+        return 0
+
+    def _is_classified(self, item: HtbClass) -> bool:
+        return any(
+            isinstance(o, Classifier)
+            and (o.namespace, o.device, o.minor) == (item.namespace, item.device, item.minor)
+            for o in self.objects.values()
+        )
+
+    def _drop(self, key: Key) -> None:
+        """Remove an object; what stands on it goes with it."""
+        places = provides(self.objects.pop(key))
+        self._places.difference_update(places)
+        if places:
+            for other, item in list(self.objects.items()):
+                if other in self.objects and not self._places.issuperset(needs(item)):
+                    self._drop(other)
 
     def observe(self, objects: Iterable[Object]) -> Facts:
         """See `Driver.observe`."""
@@ -78,32 +94,4 @@ class FakeKernel:
     def close(self) -> None:
         """See `Driver.close`."""
         self.objects.clear()
-
-
-def _provides(item: Object) -> Iterable[tuple[str, str]]:
-    match item:
-        case Namespace():
-            return ((item.name, ""), (item.name, "lo"))
-        case Veth():
-            return tuple((port.namespace, port.device) for port in (item.a, item.b))
-        case Tunnel():
-            return ((FABRIC, item.device),)
-        case Ifb():
-            return ((item.namespace, item.device),)
-    return ()
-
-
-def _needs(item: Object) -> Iterable[tuple[str, str]]:
-    match item:
-        case Namespace():
-            return ()
-        case Veth():
-            return tuple((port.namespace, "") for port in (item.a, item.b))
-        case Tunnel():
-            return ((FABRIC, ""), (item.outer, ""))
-        case Patch():
-            return ((item.namespace, item.source), (item.namespace, item.target))
-        case Ifb():
-            return ((item.namespace, ""),)
-        case _:
-            return ((item.namespace, item.device),)
+        self._places.clear()

@@ -10,7 +10,7 @@ from vnemu.drivers import requests
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
 from vnemu.drivers.netlink import Request
 from vnemu.drivers.observe import Observer
-from vnemu.errors import InternalError, KernelRefused
+from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import Facts
 from vnemu.plan.objects import Namespace, Object
@@ -56,7 +56,12 @@ class Kernel:
             if isinstance(action.target, Namespace):
                 self._namespace(action, tolerated, later)
                 continue
-            now, then = requests.encode(action, self.namespaces)
+            try:
+                now, then = requests.encode(action, self.namespaces)
+            except KeyError as missing:
+                if tolerated:
+                    continue
+                raise KernelRefused(str(action), errno.ENODEV, f"no namespace {missing}") from None
             for name, request in now:
                 batches.setdefault(name, []).append((request, action))
             for name, request in then:
@@ -64,7 +69,9 @@ class Kernel:
         self._send(batches, tolerated)
         self._send(later, tolerated)
 
-    def _namespace(self, action: Action, tolerated: frozenset[int], later: dict[str, Batch]) -> None:
+    def _namespace(
+        self, action: Action, tolerated: frozenset[int], later: dict[str, Batch]
+    ) -> None:
         new, old = action.new, action.old
         if isinstance(new, Namespace):
             if new.name in self.namespaces:
@@ -90,7 +97,7 @@ class Kernel:
             if namespace is None:
                 if tolerated:
                     continue
-                raise InternalError(f"the plan uses namespace {name}, which is not there")
+                raise KernelRefused(str(batch[0][1]), errno.ENODEV, f"no namespace {name}")
             for refusal in namespace.socket.send([request for request, _ in batch]):
                 if refusal.errno not in tolerated:
                     action = batch[refusal.index][1]

@@ -88,5 +88,7 @@ class NamespaceMaker:
             return call()
 
     def close(self) -> None:
-        """Let go of the way home."""
-        os.close(self._home)
+        """Let go of the way home; a second call does nothing."""
+        if self._home >= 0:
+            os.close(self._home)
+            self._home = -1

@@ -184,9 +184,7 @@ class NetlinkSocket:
             OSError: as the kernel says.
         """
         self._sequence += 1
-        header = _HEADER.pack(
-            16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, self._sequence, 0
-        )
+        header = _HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, self._sequence, 0)
         self._socket.send(header + body)
         for answer, _, sequence, content in self._messages():
             if sequence != self._sequence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -39,6 +40,7 @@ class Observer:
 
     def __init__(self, namespaces: Mapping[str, NetworkNamespace]) -> None:
         self._namespaces = namespaces
+        self._devices: dict[str, dict[int, str]] = {}
 
     def facts(self, objects: Iterable[object]) -> Facts:
         """The facts that can be seen of `objects`."""
@@ -75,8 +77,15 @@ class Observer:
             case "netem", ():
                 return rt.get_root(index), rt.netem_delay
             case "patch", ():
-                return rt.get_redirect(index), lambda answer: _target(answer, namespace)
+                return rt.get_redirect(index), partial(_target, self._by_index(name))
         return None
+
+    def _by_index(self, name: str) -> dict[int, str]:
+        """The devices of a namespace by index, turned around once for all that is asked."""
+        if name not in self._devices:
+            indices = self._namespaces[name].indices
+            self._devices[name] = {index: device for device, index in indices.items()}
+        return self._devices[name]
 
     def _ask(self, name: str, asked: _Questions) -> Iterator[tuple[FactKey, object]]:
         namespace = self._namespaces[name]
@@ -88,9 +97,9 @@ class Observer:
                 yield key, read(answer)
 
 
-def _target(answer: bytes, namespace: NetworkNamespace) -> str:
+def _target(devices: Mapping[int, str], answer: bytes) -> str:
     index = rt.redirect_target(answer)
-    return next((n for n, i in namespace.indices.items() if i == index), f"device {index}")
+    return devices.get(index, f"device {index}")
 
 
 def _devices(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:

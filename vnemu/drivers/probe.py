@@ -63,7 +63,9 @@ FEATURES = (
     Feature("htb", "rates, limits and guarantees", "sch_htb", _htb),
     Feature("redirect", "patches (ingress, u32, mirred)", "act_mirred", _redirect),
     Feature("ifb", "delay and loss of physical links", "ifb", lambda e, _: [rt.new_ifb(e)]),
-    Feature("netem", "delay and loss", "sch_netem", lambda e, _: [rt.netem(1, 1_000_000, 0.0, 1000)]),
+    Feature(
+        "netem", "delay and loss", "sch_netem", lambda e, _: [rt.netem(1, 1_000_000, 0.0, 1000)]
+    ),
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
 _ALWAYS = ("veth", "htb", "redirect")
@@ -101,7 +103,9 @@ def require(topology: Topology) -> None:
     needs = _needs(topology)
     missing = {name: why for name, why in probe(list(needs)).items() if why}
     if missing:
-        lines = [f"{needs[name]}: this kernel has no {name} ({why})" for name, why in missing.items()]
+        lines = [
+            f"{needs[name]}: this kernel has no {name} ({why})" for name, why in missing.items()
+        ]
         modules = " ".join(BY_NAME[name].module for name in missing)
         raise MissingCapability(
             "\n".join(lines),

@@ -34,6 +34,9 @@ Addressed = list[tuple[str, Request]]
 _FULL_PAYLOAD, _FULL_HEADERS = 1448, 66
 """TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual full segment."""
 _size_tables: dict[int, bytes] = {}
+_KERNEL_GSO = 65536
+_NO_DEVICE = 0x7FFFFFFF
+"""An index that the kernel refuses; 0 would let it choose a device for a route."""
 
 
 def stage(action: Action) -> tuple[str, str]:
@@ -61,6 +64,8 @@ def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed
         assert action.old is not None
         return _remove(action.old, namespaces), []
     match action.new:
+        case Veth() as veth if action.old is not None:
+            return _change_gso(veth, namespaces), []
         case Veth() as veth:
             return _new_veth(veth, namespaces)
         case Tunnel() as tunnel:
@@ -88,6 +93,14 @@ def _new_veth(veth: Veth, namespaces: Namespaces) -> tuple[Addressed, Addressed]
     return [(veth.a.namespace, rt.new_veth(*ends))], later
 
 
+def _change_gso(veth: Veth, namespaces: Namespaces) -> Addressed:
+    ports = (veth.a, veth.b)
+    size = veth.gso or _KERNEL_GSO
+    return [
+        (p.namespace, rt.set_gso(_index(p.namespace, p.device, namespaces), size)) for p in ports
+    ]
+
+
 def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
     end = _end(Port(FABRIC, tunnel.device, tunnel.mac), tunnel.mtu, namespaces)
     create = rt.new_vxlan(end, tunnel.number, tunnel.local, tunnel.remote)
@@ -107,17 +120,17 @@ def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
             net = item.destination
             found = [rt.new_route(net.network_address, net.prefixlen, item.via, index)]
         case Htb():
-            found = _new_shaper(item, index)
+            found = _shaper(item, index, new)
         case HtbClass():
-            found = [rt.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8)]
+            found = [rt.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8, new)]
         case Queue():
-            found = [rt.byte_queue(index, item.minor, item.limit)]
+            found = [rt.byte_queue(index, item.minor, item.limit, new)]
         case Classifier():
             found = [rt.classify(index, item.destination, item.minor)]
         case Netem():
-            found = [rt.netem(index, item.delay, item.loss, item.limit)]
+            found = [rt.netem(index, item.delay, item.loss, item.limit, new)]
         case Patch():
-            target = namespaces[item.namespace].indices[item.target]
+            target = _index(item.namespace, item.target, namespaces)
             found = [rt.new_ingress(index)] if new else []
             found.append(rt.redirect(index, target))
         case _:
@@ -137,17 +150,23 @@ def _place(item: Object, namespaces: Namespaces) -> tuple[str, int]:
             raise TypeError("a namespace is not in a namespace")
         case _:
             name, device = item.namespace, item.device
+    return name, _index(name, device, namespaces)
+
+
+def _index(name: str, device: str, namespaces: Namespaces) -> int:
     namespace = namespaces.get(name)
-    return name, namespace.indices.get(device, 0) if namespace else 0
+    return namespace.indices.get(device, _NO_DEVICE) if namespace else _NO_DEVICE
 
 
-def _new_shaper(item: Htb, index: int) -> list[Request]:
+def _shaper(item: Htb, index: int, new: bool) -> list[Request]:
     octets = item.rate // 8
+    if not new:
+        return [rt.htb_class(index, 1, 0, octets, octets, new)]
     if item.overhead not in _size_tables:
         _size_tables[item.overhead] = rt.size_table(item.overhead, _FULL_PAYLOAD, _FULL_HEADERS)
     found = [
         rt.new_htb(index, 1 if item.leaf else 0, _size_tables[item.overhead]),
-        rt.htb_class(index, 1, 0, octets, octets),
+        rt.htb_class(index, 1, 0, octets, octets, new),
     ]
     return found if item.leaf else [*found, *rt.new_classifier_table(index)]
 

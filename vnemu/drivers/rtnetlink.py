@@ -39,6 +39,7 @@ IFF_UP = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_STATS64 = 23
+_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_NET_NS_FD, _IFLA_GSO_MAX_SEGS, _IFLA_GSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 28, 40, 41, 63
 IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _VETH_INFO_PEER = 1
@@ -96,6 +97,11 @@ def _text(kind: int, text: str) -> bytes:
     return attribute(kind, text.encode() + b"\0")
 
 
+# A veth without these gets a queue for each processor, then uses one of them: to
+# give the others up it waits until every processor has noticed (synchronize_net).
+_ONE_QUEUE = attribute(_IFLA_NUM_TX_QUEUES, _u32(1)) + attribute(_IFLA_NUM_RX_QUEUES, _u32(1))
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """One end of a device pair: which namespace (by its file descriptor) and as what.
@@ -117,6 +123,7 @@ class End:
                 attribute(IFLA_MTU, _u32(self.mtu)),
                 attribute(IFLA_ADDRESS, self.mac),
                 attribute(_IFLA_NET_NS_FD, _u32(self.namespace_fd)),
+                _ONE_QUEUE,
             )
         )
 
@@ -276,7 +283,9 @@ def size_table(overhead: int, payload: int, headers: int) -> bytes:
         elif length <= full:
             charged = length
         else:
-            segments = -(-(length - headers) // payload)
+            # From the slot's low end: full segments only are the usual case,
+            # and the middle may be beyond their last byte.
+            segments = -(-((slot << cell_log) - headers) // payload)
             charged = length + (segments - 1) * headers
         table.append(min(charged >> size_log, 0xFFFF))
     base = _SIZESPEC.pack(cell_log, size_log, 0, -overhead, 0, 0, 0, slots)
@@ -313,8 +322,10 @@ def burst(rate: int) -> int:
     return max(2 * _FRAME, rate // 1000)
 
 
-def htb_class(index: int, minor: int, parent: int, rate: int, ceil: int) -> Request:
-    """Create or change class 1:`minor` under 1:`parent` (0: under the root).
+def htb_class(
+    index: int, minor: int, parent: int, rate: int, ceil: int, new: bool = True
+) -> Request:
+    """Create (`new`) or change class 1:`minor` under 1:`parent` (0: under the root).
 
     `rate` and `ceil` are in bytes/s. The quantum is one frame, so that siblings
     share what is left of their parent frame by frame.
@@ -335,7 +346,7 @@ def htb_class(index: int, minor: int, parent: int, rate: int, ceil: int) -> Requ
         options += attribute(TCA_HTB_CEIL64, _U64.pack(ceil))
     upper = HTB | parent if parent else HTB
     body = tc_body(index, HTB | minor, upper) + _text(TCA_KIND, "htb")
-    return Request(RTM_NEWTCLASS, NLM_F_CREATE, body + attribute(TCA_OPTIONS, options))
+    return Request(RTM_NEWTCLASS, _NEW if new else 0, body + attribute(TCA_OPTIONS, options))
 
 
 def delete_class(index: int, minor: int) -> Request:
@@ -347,18 +358,25 @@ def _queue_handle(minor: int) -> int:
     return (minor + 1) << 16  # 1: is the root's
 
 
-def byte_queue(index: int, minor: int, limit: int) -> Request:
-    """Create or change the queue of class 1:`minor`: at most `limit` bytes wait."""
+def byte_queue(index: int, minor: int, limit: int, new: bool = True) -> Request:
+    """Create (`new`) or change the queue of class 1:`minor`: at most `limit` bytes wait."""
     body = tc_body(index, _queue_handle(minor), HTB | minor) + _text(TCA_KIND, "bfifo")
-    return Request(RTM_NEWQDISC, NLM_F_CREATE, body + attribute(TCA_OPTIONS, _u32(limit)))
+    flags = _NEW if new else NLM_F_CREATE
+    return Request(RTM_NEWQDISC, flags, body + attribute(TCA_OPTIONS, _u32(limit)))
 
 
-def netem(index: int, delay_ns: int, loss: float, limit: int) -> Request:
-    """A netem root: one-way delay in ns, loss as a fraction, room for `limit` packets."""
+def netem(index: int, delay_ns: int, loss: float, limit: int, new: bool = True) -> Request:
+    """Create (`new`) or change a netem root.
+
+    Parameters:
+        delay_ns: one-way delay.
+        loss: as a fraction.
+        limit: room for as many packets.
+    """
     options = _NETEM.pack(0, limit, round(loss * 0xFFFFFFFF), 0, 0, 0)
     options += attribute(_NETEM_LATENCY64, struct.pack("=q", delay_ns))
     body = tc_body(index, HTB, TC_H_ROOT) + _text(TCA_KIND, "netem")
-    return Request(RTM_NEWQDISC, _SET, body + attribute(TCA_OPTIONS, options))
+    return Request(RTM_NEWQDISC, _NEW if new else _SET, body + attribute(TCA_OPTIONS, options))
 
 
 def new_ingress(index: int) -> Request:

@@ -14,8 +14,9 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from vnemu import linux
 
@@ -63,7 +64,7 @@ def _be_pid_1(name: str, writer: int) -> None:
         linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
         # What it shows of itself in /proc before that is mounted anew is its id
         # in the capsule, which is the one the lab needs.
-        own = os.readlink("/proc/self")
+        own = Path("/proc/self").readlink().name
         linux.mount("proc", "/proc", "proc", _SECURE)
         linux.mount("tmpfs", "/run", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
         os.write(writer, own.encode())

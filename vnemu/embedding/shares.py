@@ -137,10 +137,8 @@ def _lend(
 
     while active := hungry():
         users = {hop: sum(hop in crossed[d] for d in active) for d in active for hop in crossed[d]}
-        step = min(
-            min(most[d] - got[d] for d in active),
-            min(room[hop] / count for hop, count in users.items()),
-        )
+        wanted = min(most[d] - got[d] for d in active)
+        step = min(wanted, *(room[hop] / count for hop, count in users.items()))
         for direction in active:
             got[direction] += step
             for hop in crossed[direction]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import networkx as nx
 
@@ -155,9 +156,7 @@ class _PathChooser:
             self.why[link.path] = f"both ends on {start}: a patch, no physical link"
         else:
             machines = self._shortest(link, start, end)
-        links = tuple(
-            self._best(link, a, b).name for a, b in zip(machines, machines[1:], strict=False)
-        )
+        links = tuple(self._best(link, a, b).name for a, b in pairwise(machines))
         for name in links:
             self._crossing[name].append(link.path)
         return tuple(machines), links
@@ -167,11 +166,14 @@ class _PathChooser:
         self.why[link.path] = "path as declared"
         problem = None
         if (machines[0], machines[-1]) != (start, end):
-            problem = f"its path leads from {machines[0]} to {machines[-1]}, but its ends are on {start} and {end}"
+            problem = (
+                f"its path leads from {machines[0]} to {machines[-1]}, "
+                f"but its ends are on {start} and {end}"
+            )
         elif len(set(machines)) < len(machines):
             problem = "its path crosses a machine twice"
         else:
-            for a, b in zip(machines, machines[1:], strict=False):
+            for a, b in pairwise(machines):
                 if not self._graph.has_edge(a, b):
                     problem = f"its path needs a physical link between {a} and {b}: there is none"
         if problem:
@@ -210,7 +212,7 @@ class _PathChooser:
         machines = nx.shortest_path(self._graph, start, end)
         full = [
             problem.message
-            for a, b in zip(machines, machines[1:], strict=False)
+            for a, b in pairwise(machines)
             if (
                 problem := overcommitted(
                     self.topology,

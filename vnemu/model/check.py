@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from vnemu.errors import Problem
-from vnemu.model.addressing import DEFAULT_IPV4, DEFAULT_IPV6, SHORTEST_IPV4_POOL, SHORTEST_IPV6_POOL, Pools
+from vnemu.model.addressing import (
+    DEFAULT_IPV4,
+    DEFAULT_IPV6,
+    SHORTEST_IPV4_POOL,
+    SHORTEST_IPV6_POOL,
+    Pools,
+)
 from vnemu.model.overlay import IpNetwork
 from vnemu.schema.load import Loaded, problem
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
@@ -50,9 +56,7 @@ def check(loaded: Loaded[TopologyDoc]) -> list[Problem]:
     return found
 
 
-def _known(
-    name: str, among: Iterable[str], kind: str, path: Path, report: Report
-) -> bool:
+def _known(name: str, among: Iterable[str], kind: str, path: Path, report: Report) -> bool:
     names = list(among)
     if name in names:
         return True
@@ -164,7 +168,10 @@ def _check_addresses(network: NetworkDoc, where: Path, report: Report) -> None:
 
 
 def _check_room(network: NetworkDoc, own: Pools, where: Path, report: Report) -> None:
-    for version, pool, longest in ((4, own.ipv4, SHORTEST_IPV4_POOL), (6, own.ipv6, SHORTEST_IPV6_POOL)):
+    for version, pool, longest in (
+        (4, own.ipv4, SHORTEST_IPV4_POOL),
+        (6, own.ipv6, SHORTEST_IPV6_POOL),
+    ):
         if pool is not None and pool.prefixlen > longest:
             report(
                 (*where, f"ipv{version}"),
@@ -196,7 +203,7 @@ def _check_subnets(
         path = (*where, "links", index, key)
         if pool is None:
             report(path, f"the network has no IPv{version}", f"take away {key}: false above")
-        elif pool.overlaps(subnet):  # type: ignore[arg-type]  # both are of this version
+        elif pool.overlaps(subnet):
             report(
                 path,
                 f"{subnet} overlaps the network's pool {pool}, from which other links are numbered",
@@ -206,5 +213,5 @@ def _check_subnets(
             report(path, f"{subnet} has no room for two addresses", "use a shorter prefix")
         given.append((path, subnet))
     for (_, one), (path, other) in combinations(given, 2):
-        if one.overlaps(other):  # type: ignore[arg-type]  # both are of this version
+        if one.overlaps(other):
             report(path, f"{other} overlaps {one} of another link in this network", "change one")

@@ -6,6 +6,7 @@ All values are frozen; a change at run time is a new value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -14,7 +15,6 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from functools import cached_property
 from typing import Literal
 
 from vnemu.model.naming import device_name

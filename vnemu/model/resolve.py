@@ -32,8 +32,7 @@ def resolve(loaded: Loaded[TopologyDoc]) -> Topology:
     if problems:
         raise InputError(sorted(problems, key=lambda p: _by_line(p.where)))
     networks = {
-        name: _network(name, number, loaded)
-        for number, name in enumerate(loaded.doc.networks)
+        name: _network(name, number, loaded) for number, name in enumerate(loaded.doc.networks)
     }
     return Topology(
         name=loaded.doc.name or loaded.name,

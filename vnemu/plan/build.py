@@ -10,7 +10,7 @@ from vnemu.embedding.mapping import Mapping, UnderlayPath
 from vnemu.embedding.shares import shares
 from vnemu.model.overlay import Node, Topology, VirtualLink
 from vnemu.model.underlay import PhysicalLink
-from vnemu.plan.diff import Fragment, FragmentKey, Plan
+from vnemu.plan.diff import FragmentKey, Plan
 from vnemu.plan.objects import (
     FABRIC,
     Address,
@@ -141,7 +141,11 @@ class _Builder:
         number = underlay.numbers[link.name]
         addresses = wire_ends(number)
         ports = [
-            Port(machine_namespace(machine), underlay.ports[link.name, machine], _port_mac(number, end))
+            Port(
+                machine_namespace(machine),
+                underlay.ports[link.name, machine],
+                _port_mac(number, end),
+            )
             for end, machine in enumerate((link.a, link.b))
         ]
         yield Veth(ports[0], ports[1], UNDERLAY_MTU)

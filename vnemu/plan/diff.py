@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from vnemu.plan.objects import Key, Object
+from vnemu.plan.places import Place, needs, provides
 
 FragmentKey = tuple[str, str]
 """What a fragment is for: ("machine", "rm1"), ("link", "a/core") …"""
@@ -69,35 +70,68 @@ def diff(
 ) -> list[Action]:
     """The actions that turn `have` into `wanted`.
 
-    What must be replaced goes first, then all that is new or changes comes in the
-    order of creation, and what is gone is removed last, in the reverse order: a
-    new path is complete before the old one is taken away.
+    What must be replaced goes first, with all that stands on it; then all that is
+    new or changes comes in the order of creation; and what is gone is removed
+    last, in the reverse order: a new path is complete before the old one is
+    taken away.
     """
-    replaced: list[Action] = []
-    built: list[Action] = []
-    gone: list[Action] = []
-    for reason in dict.fromkeys((*wanted, *have)):
-        new, old = wanted.get(reason, {}), have.get(reason, {})
-        for key, want in new.items():
-            present = old.get(key)
-            if present is None:
-                built.append(Action(reason, None, want))
-            elif present != want:
-                if want.IN_PLACE:
-                    built.append(Action(reason, present, want))
-                else:
-                    replaced.append(Action(reason, present, None))
-                    built.append(Action(reason, None, want))
-        gone += [Action(reason, o, None) for key, o in old.items() if key not in new]
-    built.sort(key=_rank)
-    return [*sorted(replaced, key=_rank, reverse=True), *built, *_reversed(gone)]
+    want, old = _flat(wanted), _flat(have)
+    first = _in_the_way(want, old)
+    built, gone, replaced = [], [], []
+    for key, (reason, item) in want.items():
+        present = old[key][1] if key in old and key not in first else None
+        if present != item:
+            built.append(Action(reason, present, item))
+    for key, (reason, item) in old.items():
+        if key in first:
+            replaced.append(Action(reason, item, None))
+        elif key not in want:
+            gone.append(Action(reason, item, None))
+    return [*_backwards(replaced), *sorted(built, key=_rank), *_backwards(gone)]
+
+
+_Flat = dict[Key, tuple[FragmentKey, Object]]
+
+
+def _flat(fragments: Mapping[FragmentKey, Fragment]) -> _Flat:
+    return {k: (reason, o) for reason, fragment in fragments.items() for k, o in fragment.items()}
+
+
+def _in_the_way(want: _Flat, old: _Flat) -> set[Key]:
+    """What must go before anything is built: it cannot change in place, or its place is wanted."""
+    fresh = {place for k, (_, o) in want.items() if old and k not in old for place in provides(o)}
+    found = {
+        key
+        for key, (_, item) in old.items()
+        if (not _can_become(item, want[key][1]) if key in want else _holds(item, fresh))
+    }
+    lost: set[Place] = set()
+    fallen = found
+    while fallen:
+        lost.update(place for key in fallen for place in provides(old[key][1]))
+        fallen = {
+            k for k, (_, o) in old.items() if k not in found and not lost.isdisjoint(needs(o))
+        }
+        found |= fallen
+    return found
+
+
+def _holds(item: Object, places: set[Place]) -> bool:
+    return bool(places) and not places.isdisjoint(provides(item))
+
+
+def _can_become(old: Object, new: Object) -> bool:
+    return old == new or all(
+        part.name in old.IN_PLACE or getattr(old, part.name) == getattr(new, part.name)
+        for part in fields(old)
+    )
 
 
 def _rank(action: Action) -> int:
     return action.target.RANK
 
 
-def _reversed(actions: list[Action]) -> list[Action]:
+def _backwards(actions: list[Action]) -> list[Action]:
     return sorted(actions, key=_rank, reverse=True)
 
 

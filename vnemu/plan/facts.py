@@ -68,12 +68,15 @@ def differences(wanted: Mapping[FactKey, object], seen: Mapping[FactKey, object]
     """What of `wanted` is not as seen, in words; what is seen beside it does not matter."""
     found = []
     for key, value in wanted.items():
-        words = " ".join(str(part) for part in key)
         if key not in seen:
-            found.append(f"{words} is missing")
+            found.append(f"{_words(key)} is missing")
         elif seen[key] != value:
-            found.append(f"{words} is {_shown(seen[key])} instead of {_shown(value)}")
+            found.append(f"{_words(key)} is {_shown(seen[key])} instead of {_shown(value)}")
     return found
+
+
+def _words(key: FactKey) -> str:
+    return " ".join(str(part) for part in key)
 
 
 def _shown(value: object) -> str:

@@ -4,7 +4,8 @@ Rates are in bit/s, sizes in bytes, delays in ns. Namespaces are named by what
 they are: ``fabric``, ``rm:NAME`` and ``vr:NETWORK/NAME``.
 
 An object's `key` tells it from all others; two objects with the same key are
-the same thing with other properties. `RANK` is the order of creation.
+the same thing with other properties. `RANK` is the order of creation, `IN_PLACE`
+names the properties that the kernel can change while the object is in use.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ class Namespace:
     name: str
     role: Literal["fabric", "machine", "router", "host"]
     RANK: ClassVar[int] = 0
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (0, self.name)
 
     def __str__(self) -> str:
@@ -74,10 +76,11 @@ class Veth:
     mtu: int
     gso: int = 0
     RANK: ClassVar[int] = 1
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"gso"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (1, self.a.namespace, self.a.device)
 
     def __str__(self) -> str:
@@ -104,14 +107,16 @@ class Tunnel:
     mtu: int
     gso: int
     RANK: ClassVar[int] = 2
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (2, self.device)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.number} {self.device} in {self.outer}: {self.local} -> {self.remote}"
+        ends = f"{self.local} -> {self.remote}"
+        return f"{self.kind} {self.number} {self.device} in {self.outer}: {ends}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +128,11 @@ class Ifb:
     mac: bytes
     mtu: int
     RANK: ClassVar[int] = 3
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (3, self.namespace, self.device)
 
     def __str__(self) -> str:
@@ -141,10 +147,11 @@ class Address:
     device: str
     interface: Interface
     RANK: ClassVar[int] = 4
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (4, self.namespace, self.device, self.interface)
 
     def __str__(self) -> str:
@@ -160,10 +167,11 @@ class Neighbour:
     address: IpAddress
     mac: bytes
     RANK: ClassVar[int] = 5
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mac"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (5, self.namespace, self.device, self.address)
 
     def __str__(self) -> str:
@@ -179,10 +187,11 @@ class Route:
     via: IpAddress
     device: str
     RANK: ClassVar[int] = 6
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (6, self.namespace, self.destination)
 
     def __str__(self) -> str:
@@ -205,10 +214,11 @@ class Htb:
     overhead: int
     leaf: bool
     RANK: ClassVar[int] = 7
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (7, self.namespace, self.device)
 
     def __str__(self) -> str:
@@ -225,10 +235,11 @@ class HtbClass:
     rate: int
     ceil: int
     RANK: ClassVar[int] = 8
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate", "ceil"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (8, self.namespace, self.device, self.minor)
 
     def __str__(self) -> str:
@@ -247,10 +258,11 @@ class Queue:
     minor: int
     limit: int
     RANK: ClassVar[int] = 9
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"limit"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (9, self.namespace, self.device, self.minor)
 
     def __str__(self) -> str:
@@ -266,10 +278,11 @@ class Classifier:
     destination: IPv4Address
     minor: int
     RANK: ClassVar[int] = 10
-    IN_PLACE: ClassVar[bool] = False
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (10, self.namespace, self.device, self.destination)
 
     def __str__(self) -> str:
@@ -286,10 +299,11 @@ class Netem:
     loss: float
     limit: int
     RANK: ClassVar[int] = 11
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"delay", "loss", "limit"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (11, self.namespace, self.device)
 
     def __str__(self) -> str:
@@ -307,10 +321,11 @@ class Patch:
     source: str
     target: str
     RANK: ClassVar[int] = 12
-    IN_PLACE: ClassVar[bool] = True
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"target"})
 
     @property
     def key(self) -> Key:
+        """Tells it from all other objects."""
         return (12, self.namespace, self.source)
 
     def __str__(self) -> str:

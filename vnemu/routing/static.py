@@ -73,7 +73,7 @@ def static_routes(network: VirtualNetwork) -> dict[str, list[StaticRoute]]:
 
 def _subnets(graph: _Graph) -> dict[str, list[tuple[int, int, int]]]:
     """What each node has, as (version, first address, prefix length)."""
-    found = {}
+    found: dict[str, list[tuple[int, int, int]]] = {}
     for path, node in graph.nodes.items():
         interfaces = [*node.loopbacks, *(a for nic in node.nics for a in nic.addresses)]
         found[path] = [
@@ -141,8 +141,8 @@ def join_prefixes(prefixes: list[tuple[int, int]], width: int) -> list[tuple[int
         stack.append((first, length))
         while len(stack) > 1 and _are_halves(stack[-2], stack[-1], width):
             stack.pop()
-            first, length = stack.pop()
-            stack.append((first, length - 1))
+            low, half = stack.pop()
+            stack.append((low, half - 1))
     return stack
 
 

@@ -1,0 +1,1 @@
+"""The command line: thin, over `vnemu.experiments`, `vnemu.lab` and `vnemu.results`."""

@@ -1,0 +1,257 @@
+"""The commands of `vnemu`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vnemu import __version__
+from vnemu.cli.console import complain
+
+app = typer.Typer(
+    name="vnemu",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 fine, 1 expectations not met, 2 your input is wrong, "
+    "3 this machine lacks something, 4 a bug in vnemu. "
+    "First steps: [bold]vnemu doctor[/], then [bold]vnemu run experiments/fig6-guarantee.yaml[/].",
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a value of the files, such as underlay.links.0.rate=320mbit. Repeatable.",
+    ),
+]
+AnyFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A topology or experiment file (YAML).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def run() -> int:
+    """Run the command line and return its exit status."""
+    try:
+        status = app(standalone_mode=False)
+    except BaseException as error:
+        return _status_of(error)
+    return status if isinstance(status, int) else 0
+
+
+def _status_of(error: BaseException) -> int:
+    import click
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.exceptions.Abort):
+        return complain(KeyboardInterrupt())
+    if isinstance(error, click.ClickException):
+        error.show()
+        return 2
+    return complain(error)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"vnemu {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Emulate virtual networks on a shared underlay, and measure how they adapt.
+
+    Virtual routers and links of several networks run side by side on emulated
+    machines and physical links, without touching this host; root is not needed.
+    """
+
+
+@app.command("run")
+def run_experiment(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (YAML).")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The run folder. [dim]default: runs/NAME-TIME[/]"),
+    ] = None,
+    time_scale: Annotated[
+        float,
+        typer.Option(
+            min=0.01, max=100, help="Factor of all times: 0.25 runs 40 s of experiment in 10 s."
+        ),
+    ] = 1.0,
+    overrides: Overrides = None,
+) -> int:
+    """Run an experiment and report on it.
+
+    Everything is recorded in a folder of its own: raw samples, result.json,
+    report.html, plots. The exit status says whether the file's expect: conditions
+    were met.
+
+    Example: [bold]vnemu run experiments/fig6-guarantee.yaml --time-scale 0.25[/]
+    """
+    from vnemu import capsule
+    from vnemu.cli.files import read_experiment
+    from vnemu.cli.outcome import report_and_judge
+    from vnemu.cli.progress import shown
+    from vnemu.errors import VnemuError
+    from vnemu.experiments.resolved import resolved_texts
+    from vnemu.results.record import RunWriter, claim_folder
+
+    loaded, experiment = read_experiment(file, overrides or [], time_scale)
+    folder = out or _new_folder(experiment.name)
+    claim_folder(folder)
+    texts = resolved_texts(loaded, experiment)
+    try:
+        capsule.enter()
+        from vnemu.experiments.runner import run as run_recorded
+
+        with shown() as sink:
+            run_recorded(experiment, RunWriter(folder), texts, sink)
+    except (VnemuError, KeyboardInterrupt) as error:
+        status = complain(error)
+        return report_and_judge(folder, status)
+    return report_and_judge(folder, 0)
+
+
+def _new_folder(name: str) -> Path:
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = Path("runs") / stem
+    number = 2
+    while folder.exists():
+        folder = Path("runs") / f"{stem}-{number}"
+        number += 1
+    return folder
+
+
+@app.command()
+def check(file: AnyFile, overrides: Overrides = None) -> None:
+    """Check a file in full, without root and without touching anything.
+
+    Example: [bold]vnemu check topologies/two-overlays.yaml[/]
+    """
+    from vnemu.cli.files import read_any
+
+    planned = read_any(file, overrides or [])
+    topology = planned.topology
+    networks, machines = len(topology.networks), len(topology.underlay.machines)
+    routers = sum(len(network.routers) for network in topology.networks.values())
+    print(
+        f"{file}: fine: {_count(networks, 'network')} with {_count(routers, 'router')} "
+        f"and {_count(len(topology.links), 'virtual link')} on {_count(machines, 'machine')}"
+    )
+    print(f"next: vnemu {'run' if planned.is_experiment else 'plan'} {file}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+@app.command()
+def plan(file: AnyFile, as_json: AsJson = False, overrides: Overrides = None) -> None:
+    """Show what would be built: the mapping and why, addresses, shares, ordered actions.
+
+    Example: [bold]vnemu plan topologies/multihop.yaml[/]
+    """
+    from vnemu.cli.files import read_any
+    from vnemu.plan.explain import as_data, explain
+
+    planned = read_any(file, overrides or [])
+    if as_json:
+        print(json.dumps(as_data(planned.topology, planned.mapping), indent=2))
+    else:
+        sys.stdout.write(explain(planned.topology, planned.mapping))
+
+
+@app.command()
+def graph(
+    file: AnyFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The picture: x.svg, x.png or x.mmd (Mermaid).")
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Draw the underlay, the overlays and the mapping between them.
+
+    Example: [bold]vnemu graph topologies/two-overlays.yaml -o two-overlays.svg[/]
+    """
+    from vnemu.cli.files import read_any
+    from vnemu.experiments.conditions import drawing
+    from vnemu.results.drawing import check_suffix, draw
+
+    check_suffix(out)
+    planned = read_any(file, overrides or [])
+    draw(drawing(planned.topology, planned.mapping), out)
+    print(out)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """List what this machine can do, and the commands that install what is missing."""
+    from vnemu.cli import doctor as doctoring
+    from vnemu.errors import MissingCapability
+
+    findings = doctoring.examine()
+    if as_json:
+        print(doctoring.as_json(findings))
+    else:
+        doctoring.show(findings)
+    return 0 if doctoring.essential(findings) else MissingCapability.exit_status
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+) -> int:
+    """Make result.json, the plots and report.html of a run again; needs no root and no lab.
+
+    Example: [bold]vnemu report runs/fig6-guarantee-20261122-081500[/]
+    """
+    from vnemu.cli.outcome import report_and_judge
+    from vnemu.results.record import read_run
+
+    read_run(folder)
+    return report_and_judge(folder, 0)
+
+
+class SchemaKind(StrEnum):
+    """The published schemas."""
+
+    topology = "topology"
+    experiment = "experiment"
+    result = "result"
+
+
+@app.command()
+def schema(
+    kind: Annotated[SchemaKind, typer.Argument(help="Which format.")],
+) -> None:
+    """Print the JSON Schema of a file format, for editors and programs.
+
+    Example: [bold]vnemu schema topology > topology.schema.json[/]
+    """
+    from vnemu.results.schema import result_schema
+    from vnemu.schema.publish import experiment_schema, topology_schema
+
+    make = {
+        SchemaKind.topology: topology_schema,
+        SchemaKind.experiment: experiment_schema,
+        SchemaKind.result: result_schema,
+    }[kind]
+    print(json.dumps(make(), indent=2))

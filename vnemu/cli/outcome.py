@@ -1,0 +1,37 @@
+"""What the user is told when a run is over."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vnemu.errors import ExperimentFailed
+
+
+def report_and_judge(folder: Path, status: int) -> int:
+    """Build a run's report, print its summary and return the exit status.
+
+    Parameters:
+        status: what the run itself ended with; 0 leaves it to the expectations.
+    """
+    if not (folder / "run.json").exists():
+        # The run never began: its folder holds nothing that anyone would miss.
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        return status
+    from vnemu.results.report import build_report
+    from vnemu.results.terminal import summary_lines, summary_table
+
+    result = build_report(folder)
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        for part in summary_table(result):
+            console.print(part)
+    else:
+        print("\n".join(summary_lines(result)))
+    print(f"report: {folder / 'report.html'}")
+    if status:
+        return status
+    return 0 if result.met else ExperimentFailed.exit_status

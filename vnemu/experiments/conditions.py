@@ -1,0 +1,135 @@
+"""The conditions of a run: versions, machine, command. Results count only with them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from vnemu import __version__, capsule
+from vnemu.drivers.processes import program
+from vnemu.embedding.mapping import Mapping
+from vnemu.errors import MissingCapability
+from vnemu.experiments.prepare import Experiment
+from vnemu.model.overlay import Topology, VirtualNetwork
+from vnemu.results.record import (
+    Drawing,
+    DrawnNetwork,
+    DrawnPhysicalLink,
+    DrawnUnderlay,
+    DrawnVirtualLink,
+    FlowInfo,
+    Machine,
+    PlannedEvent,
+    ProbeInfo,
+    RunInfo,
+)
+
+
+def run_info(experiment: Experiment) -> RunInfo:
+    """All that is known about a run before it starts."""
+    doc = experiment.doc
+    return RunInfo(
+        experiment=experiment.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=tuple(sys.orig_argv),
+        versions=versions(),
+        machine=machine(),
+        seed=doc.seed,
+        time_scale=experiment.time_scale,
+        sample_s=experiment.sample,
+        duration_s=experiment.duration,
+        flows=tuple(
+            FlowInfo(
+                name=f.name,
+                from_=f.source,
+                to=f.target,
+                protocol=f.protocol,
+                ip=f.version,
+                start_s=f.start,
+                stop_s=f.stop,
+                links=tuple(path for path, _ in experiment.routes[f.name]),
+                frame_payload=f.frame_payload,
+                rate_mbit=f.rate / 1e6 if f.rate else None,
+            )
+            for f in experiment.flows
+        ),
+        probes=tuple(
+            ProbeInfo(name=p.name, from_=p.source, to=p.target, interval_s=p.interval, ip=p.version)
+            for p in experiment.probes
+        ),
+        events=tuple(PlannedEvent(at_s=e.at, what=e.what) for e in experiment.events),
+        expect=tuple(
+            e.model_dump(mode="json", by_alias=True, exclude_none=True) for e in doc.expect
+        ),
+        drawing=drawing(experiment.topology, experiment.mapping),
+    )
+
+
+def versions() -> dict[str, str | None]:
+    """The versions of what takes part in a measurement."""
+    return {
+        "vnemu": __version__,
+        "python": platform.python_version(),
+        "iperf3": _version("iperf3", "--version"),
+        "ping": _version("ping", "-V"),
+        "kernel": platform.release(),
+    }
+
+
+def _version(name: str, option: str) -> str | None:
+    try:
+        found = subprocess.run(
+            [program(name), option], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (MissingCapability, OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"\d[\w.+-]*", found.stdout)
+    return match[0] if match else None
+
+
+def machine() -> Machine:
+    """The machine that runs it."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return Machine(
+        cpus=len(os.sched_getaffinity(0)),
+        memory_mb=pages * size // 10**6,
+        capsule=capsule.kind() or None,
+    )
+
+
+def drawing(topology: Topology, mapping: Mapping) -> Drawing:
+    """What a picture of a mapped topology needs."""
+    links = tuple(
+        DrawnPhysicalLink(name=link.name, a=link.a, b=link.b, rate=str(link.rate))
+        for link in topology.underlay.links.values()
+    )
+    return Drawing(
+        underlay=DrawnUnderlay(machines=topology.underlay.machines, links=links),
+        networks=tuple(_drawn(network, mapping) for network in topology.networks.values()),
+    )
+
+
+def _drawn(network: VirtualNetwork, mapping: Mapping) -> DrawnNetwork:
+    names = {node.path: node.name for node in network.nodes.values()}
+    hosts = {n.name: names[n.at] for n in network.nodes.values() if n.at is not None}
+    return DrawnNetwork(
+        name=network.name,
+        routers={node.name: mapping.machines[node.path] for node in network.routers},
+        hosts=hosts,
+        links=tuple(
+            DrawnVirtualLink(
+                name=link.name,
+                a=names[link.a],
+                b=names[link.b],
+                limit=str(link.limit) if link.limit else None,
+                guarantee=str(link.guarantee) if link.guarantee else None,
+                path=mapping.paths[link.path].machines,
+            )
+            for link in network.links.values()
+            if not link.access
+        ),
+    )

@@ -1,0 +1,38 @@
+"""An experiment and its topology as files again, with everything settled in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from vnemu.experiments.prepare import Experiment
+from vnemu.schema.load import LoadedExperiment
+
+
+def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[str, str]:
+    """The topology and experiment files that repeat this run, as YAML text.
+
+    Overrides are in them, and so are the places and paths that the embedding chose.
+    """
+    topology = _plain(loaded.topology.doc)
+    topology["name"] = experiment.topology.name
+    for name, network in experiment.topology.networks.items():
+        written = topology["networks"][name]
+        for node in network.routers:
+            written["routers"][node.name]["on"] = experiment.mapping.machines[node.path]
+        declared = [link for link in network.links.values() if not link.access]
+        for entry, link in zip(written.get("links", []), declared, strict=True):
+            entry["name"] = link.name
+            entry["path"] = list(experiment.mapping.paths[link.path].machines)
+    document = {**_plain(loaded.doc), "name": experiment.name, "topology": "topology.yaml"}
+    return _text(topology), _text(document)
+
+
+def _plain(doc: BaseModel) -> dict[str, Any]:
+    return doc.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _text(data: dict[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

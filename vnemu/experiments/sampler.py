@@ -1,0 +1,175 @@
+"""Reads the kernel's counters of every flow and every VL at a steady pace, in a thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.netlink import NetlinkSocket
+from vnemu.lab import Lab
+from vnemu.plan.build import vl_class
+from vnemu.plan.objects import FABRIC, machine_namespace
+from vnemu.results.record import RunWriter
+from vnemu.traffic.iperf3 import Flow
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """One direction of a VL that crosses physical links, counted by its class on the last one."""
+
+    link: str
+    direction: str
+    index: int
+    minor: int
+
+
+@dataclass(frozen=True)
+class _Patched:
+    """One direction of a VL on one RM, counted by the vif that the frames leave by."""
+
+    link: str
+    direction: str
+    device: str
+
+
+class LinkCounters:
+    """Sockets and handles with which all VLs of a lab are read.
+
+    A class counts frames as the VRs sent them; a vif counts a large packet with
+    its headers once, so that its bytes are up to 4% under those of the frames.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._shaped: dict[str, list[_Shaped]] = {}
+        self._patched: dict[str, _Patched] = {}
+        for path in lab.topology.links:
+            self._add(lab, path, forward=True)
+            self._add(lab, path, forward=False)
+        names = [*self._shaped, *([FABRIC] if self._patched else [])]
+        self._sockets = {name: lab.kernel.inside(name, NetlinkSocket) for name in names}
+
+    def _add(self, lab: Lab, path: str, *, forward: bool) -> None:
+        link = lab.topology.links[path]
+        way = lab.mapping.paths[path]
+        ends = (link.a, link.b) if forward else (link.b, link.a)
+        direction = ">".join(lab.topology.nodes[end].name for end in ends)
+        if not way.links:
+            nic = (link.b, link.b_nic) if forward else (link.a, link.a_nic)
+            device = lab.topology.vifs[nic]
+            self._patched[device] = _Patched(path, direction, device)
+            return
+        physical, before, behind = list(way.hops())[-1 if forward else 0]
+        machine = before if forward else behind
+        name = machine_namespace(machine)
+        device = lab.topology.underlay.ports[physical, machine]
+        index = lab.kernel.namespaces[name].indices[device]
+        shaped = _Shaped(path, direction, index, vl_class(way.number))
+        self._shaped.setdefault(name, []).append(shaped)
+
+    def read(self) -> Iterable[tuple[str, str, rt.Counters]]:
+        """VL, direction and counters of each."""
+        for name, entries in self._shaped.items():
+            requests = [rt.get_class(entry.index, entry.minor) for entry in entries]
+            answers = self._sockets[name].query(requests)
+            for entry, answer in zip(entries, answers, strict=True):
+                if answer is not None:
+                    yield entry.link, entry.direction, rt.counters(answer)
+        if self._patched:
+            for answer in self._sockets[FABRIC].dump(rt.RTM_GETLINK, rt.LIST_DEVICES):
+                device = rt.device(answer)
+                patched = self._patched.get(device.name)
+                if patched is not None:
+                    octets, packets = device.sent
+                    counters = rt.Counters(octets, packets, 0, 0)
+                    yield patched.link, patched.direction, counters
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        for socket in self._sockets.values():
+            socket.close()
+
+
+class Sampler:
+    """Writes a sample of everything every `interval` seconds until it is stopped.
+
+    Parameters:
+        clock: seconds since the start of the experiment.
+    """
+
+    def __init__(
+        self,
+        flows: list[Flow],
+        links: LinkCounters,
+        writer: RunWriter,
+        interval: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._flows = flows
+        self._links = links
+        self._writer = writer
+        self._interval = interval
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler")
+        self._last: dict[str, tuple[float, int]] = {}
+        self.rates_mbit: dict[str, float] = {}
+        self.error: Exception | None = None
+
+    def start(self) -> None:
+        """Take the first sample now and go on in the background."""
+        self._sample()
+        self._thread.start()
+
+    def _run(self) -> None:
+        count = 1
+        try:
+            while True:
+                due = count * self._interval
+                if self._stop.wait(max(0.0, due - self._clock())):
+                    break
+                self._sample()
+                # A late sample does not make the next ones late too.
+                count = max(count + 1, int(self._clock() / self._interval) + 1)
+            self._sample()
+        except Exception as error:
+            self.error = error
+
+    def _sample(self) -> None:
+        for flow in self._flows:
+            if flow.counter is None:
+                continue
+            at = self._clock()
+            received = flow.counter.read()
+            name = flow.spec.name
+            self._writer.flow(at, name, received.goodput, received.arrived)
+            before, arrived = self._last.get(name, (at, received.arrived))
+            if at > before:
+                self.rates_mbit[name] = (received.arrived - arrived) * 8 / (at - before) / 1e6
+            self._last[name] = (at, received.arrived)
+        at = self._clock()
+        for link, direction, found in self._links.read():
+            self._writer.link(
+                at, link, direction, found.bytes, found.packets, found.drops, found.backlog
+            )
+
+    def stop(self) -> None:
+        """Take a last sample and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(max(5.0, 2 * self._interval))
+
+    def close(self) -> None:
+        """End and let go of the sockets."""
+        self.stop()
+        self._links.close()
+        for flow in self._flows:
+            flow.close()
+
+
+def steady_clock() -> Callable[[], float]:
+    """A clock that starts at 0 now, in seconds, and never goes back."""
+    start = time.monotonic()
+    return lambda: time.monotonic() - start

@@ -1,0 +1,197 @@
+"""What a flow's receiver got, read from the kernel and not from the program that receives.
+
+TCP's counters come from sock_diag(7) (struct tcp_info of include/uapi/linux/tcp.h);
+UDP has none for a socket, so datagrams are counted by a packet socket with a
+filter, which never has to deliver one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Protocol
+
+from vnemu.drivers.netlink import NetlinkSocket, attributes
+
+_NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_INET_DIAG_INFO = 2
+_DIAG_REQUEST = struct.Struct("=BBBxI48s")
+_DIAG_ANSWER = struct.Struct("=BBBBHH")
+_DIAG_ANSWER_SIZE = 72
+_ALL_STATES = 0xFFF
+_LISTEN = 10
+_BYTES_RECEIVED = 128
+_DATA_SEGMENTS_IN = 152
+
+_SOL_PACKET = 263
+_PACKET_STATISTICS = 6
+_SO_ATTACH_FILTER = 26
+_ETH_P = {4: 0x0800, 6: 0x86DD}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Cumulative bytes of payload: given to the application in order, and arrived at all."""
+
+    goodput: int
+    arrived: int
+
+
+class Counter(Protocol):
+    """Counts what a flow's receiver got."""
+
+    def read(self) -> Received:
+        """The counters now."""
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TcpSocket:
+    state: int
+    local_port: int
+    remote_port: int
+    received: int
+    data_segments: int
+
+
+class TcpDiagnosis:
+    """Lists the TCP sockets of the network namespace that it is made in."""
+
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(_NETLINK_SOCK_DIAG)
+
+    def sockets(self) -> list[_TcpSocket]:
+        """All TCP sockets, listening ones too.
+
+        A server that takes both IP versions on one IPv6 socket has its IPv4
+        connections listed under IPv6.
+        """
+        return [*self._listed(socket.AF_INET), *self._listed(socket.AF_INET6)]
+
+    def _listed(self, family: int) -> list[_TcpSocket]:
+        extensions = 1 << (_INET_DIAG_INFO - 1)
+        request = _DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, extensions, _ALL_STATES, bytes(48))
+        found = []
+        for answer in self._socket.dump(_SOCK_DIAG_BY_FAMILY, request):
+            _, state, _, _, local, remote = _DIAG_ANSWER.unpack_from(answer)
+            info = attributes(answer, _DIAG_ANSWER_SIZE).get(_INET_DIAG_INFO, b"")
+            received = segments = 0
+            if len(info) >= _DATA_SEGMENTS_IN + 4:
+                received = struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0]
+                segments = struct.unpack_from("=I", info, _DATA_SEGMENTS_IN)[0]
+            found.append(
+                _TcpSocket(state, socket.ntohs(local), socket.ntohs(remote), received, segments)
+            )
+        return found
+
+    def listening(self, port: int) -> bool:
+        """Whether a server waits on `port`."""
+        return any(s.state == _LISTEN and s.local_port == port for s in self.sockets())
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+
+
+class TcpCounter:
+    """The bytes that came in on a server's port, over all its connections.
+
+    Parameters:
+        payload: bytes of payload in a full segment.
+    """
+
+    def __init__(self, port: int, payload: int) -> None:
+        self._diagnosis = TcpDiagnosis()
+        self._port = port
+        self._payload = payload
+        self._seen: dict[int, tuple[int, int]] = {}
+
+    def read(self) -> Received:
+        """See `Counter.read`; a connection that has ended keeps its last value."""
+        for found in self._diagnosis.sockets():
+            if found.local_port == self._port and found.state != _LISTEN:
+                self._seen[found.remote_port] = (found.received, found.data_segments)
+        goodput = sum(received for received, _ in self._seen.values())
+        return Received(goodput, sum(n for _, n in self._seen.values()) * self._payload)
+
+    def close(self) -> None:
+        """See `Counter.close`."""
+        self._diagnosis.close()
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog of include/uapi/linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def attach_filter(target: socket.socket, code: list[tuple[int, int, int, int]]) -> None:
+    """Attach a classic BPF program, as (code, jump if true, jump if false, k)."""
+    raw = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+    buffer = ctypes.create_string_buffer(raw)
+    program = _Program(len(code), ctypes.addressof(buffer))
+    target.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+
+
+def _udp_filter(version: int, port: int) -> list[tuple[int, int, int, int]]:
+    """First fragments of UDP to `port`, seen from the network header on.
+
+    Opcodes: 0x30 load byte, 0x28 load half word, 0x48 the same at X + k, 0xB1
+    X = IPv4 header length, 0x15 jump if equal, 0x45 jump if any bit is set,
+    0x06 return.
+    """
+    if version == 4:
+        return [
+            (0x30, 0, 0, 9),
+            (0x15, 0, 6, socket.IPPROTO_UDP),
+            (0x28, 0, 0, 6),
+            (0x45, 4, 0, 0x1FFF),
+            (0xB1, 0, 0, 0),
+            (0x48, 0, 0, 2),
+            (0x15, 0, 1, port),
+            (0x06, 0, 0, 1),
+            (0x06, 0, 0, 0),
+        ]
+    return [
+        (0x30, 0, 0, 6),
+        (0x15, 0, 3, socket.IPPROTO_UDP),
+        (0x28, 0, 0, 42),
+        (0x15, 0, 1, port),
+        (0x06, 0, 0, 1),
+        (0x06, 0, 0, 0),
+    ]
+
+
+class UdpCounter:
+    """The datagrams that came in for a server's port.
+
+    Parameters:
+        length: bytes of payload of each datagram.
+    """
+
+    def __init__(self, version: int, port: int, length: int) -> None:
+        self._length = length
+        self._count = 0
+        # Protocol 0 hears nothing until the filter is in place.
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        attach_filter(self._socket, _udp_filter(version, port))
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        self._socket.bind(("eth0", _ETH_P[version]))
+
+    def read(self) -> Received:
+        """See `Counter.read`; the kernel's count starts again at each reading."""
+        statistics = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
+        self._count += struct.unpack("=II", statistics)[0]
+        total = self._count * self._length
+        return Received(total, total)
+
+    def close(self) -> None:
+        """See `Counter.close`."""
+        self._socket.close()

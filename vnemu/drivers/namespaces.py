@@ -33,11 +33,16 @@ _FIRST_INDEX = 100
 
 @dataclass
 class NetworkNamespace:
-    """A namespace that is ours: its handle, its socket, the indices of its devices."""
+    """A namespace that is ours: its handle, its socket, the indices of its devices.
+
+    Parameters:
+        hooked: indices of the devices that have the hook for arriving frames.
+    """
 
     fd: int
     socket: NetlinkSocket
     indices: dict[str, int] = field(default_factory=lambda: {"lo": 1})
+    hooked: set[int] = field(default_factory=set)
     _next: int = _FIRST_INDEX
 
     def new_index(self, device: str) -> int:

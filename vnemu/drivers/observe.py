@@ -103,7 +103,7 @@ def _target(devices: Mapping[int, str], answer: bytes) -> str:
 
 
 def _devices(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
-    for answer in namespace.socket.dump(rt.RTM_GETLINK, rt.LIST_DEVICES):
+    for answer in namespace.socket.dump(rt.RTM_GETLINK, rt.LIST_DEVICES_BARE):
         found = rt.device(answer)
         yield ("device", name, found.name), (found.kind, found.mtu, found.mac, found.up)
 

@@ -71,26 +71,37 @@ def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed
         case Tunnel() as tunnel:
             return _new_tunnel(tunnel, namespaces)
         case Ifb() as ifb:
-            end = _end(Port(ifb.namespace, ifb.device, ifb.mac), ifb.mtu, namespaces)
-            return [(ifb.namespace, rt.new_ifb(end))], [(ifb.namespace, rt.set_up(end.index))]
+            end = _end(Port(ifb.namespace, ifb.device, ifb.mac), ifb.mtu, 0, namespaces)
+            return [(ifb.namespace, rt.new_ifb(end))], _start(ifb.namespace, end.index, namespaces)
         case item:
             return _configure(item, action.old is None, namespaces), []
 
 
-def _end(port: Port, mtu: int, namespaces: Namespaces) -> rt.End:
+def _end(port: Port, mtu: int, gso: int, namespaces: Namespaces) -> rt.End:
     namespace = namespaces[port.namespace]
     index = namespace.new_index(port.device)
-    return rt.End(namespace.fd, index, port.device, port.mac, mtu)
+    return rt.End(namespace.fd, index, port.device, port.mac, mtu, gso)
 
 
 def _new_veth(veth: Veth, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
-    ends = [_end(port, veth.mtu, namespaces) for port in (veth.a, veth.b)]
+    ports = (veth.a, veth.b)
+    ends = [_end(port, veth.mtu, veth.gso, namespaces) for port in ports]
     later: Addressed = []
-    for port, end in zip((veth.a, veth.b), ends, strict=True):
-        if veth.gso:
-            later.append((port.namespace, rt.set_gso(end.index, veth.gso)))
-        later.append((port.namespace, rt.set_up(end.index)))
+    for port, end in zip(ports, ends, strict=True):
+        later += _start(port.namespace, end.index, namespaces)
     return [(veth.a.namespace, rt.new_veth(*ends))], later
+
+
+def _start(name: str, index: int, namespaces: Namespaces) -> Addressed:
+    """Bring a new device up; one of the fabric gets the hook for its patch before.
+
+    On a device that is up the kernel would wait until every processor has noticed
+    the hook (synchronize_net): that takes longer than all the rest.
+    """
+    if name != FABRIC:
+        return [(name, rt.set_up(index))]
+    namespaces[name].hooked.add(index)
+    return [(name, rt.new_ingress(index)), (name, rt.set_up(index))]
 
 
 def _change_gso(veth: Veth, namespaces: Namespaces) -> Addressed:
@@ -102,10 +113,10 @@ def _change_gso(veth: Veth, namespaces: Namespaces) -> Addressed:
 
 
 def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
-    end = _end(Port(FABRIC, tunnel.device, tunnel.mac), tunnel.mtu, namespaces)
+    port = Port(FABRIC, tunnel.device, tunnel.mac)
+    end = _end(port, tunnel.mtu, tunnel.gso, namespaces)
     create = rt.new_vxlan(end, tunnel.number, tunnel.local, tunnel.remote)
-    later = [(FABRIC, rt.set_gso(end.index, tunnel.gso)), (FABRIC, rt.set_up(end.index))]
-    return [(tunnel.outer, create)], later
+    return [(tunnel.outer, create)], _start(FABRIC, end.index, namespaces)
 
 
 def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
@@ -130,12 +141,20 @@ def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
         case Netem():
             found = [rt.netem(index, item.delay, item.loss, item.limit, new)]
         case Patch():
-            target = _index(item.namespace, item.target, namespaces)
-            found = [rt.new_ingress(index)] if new else []
-            found.append(rt.redirect(index, target))
+            found = _patch(item, index, new, namespaces)
         case _:
             raise TypeError(f"no configuration: {item}")
     return [(name, request) for request in found]
+
+
+def _patch(item: Patch, index: int, new: bool, namespaces: Namespaces) -> list[Request]:
+    target = _index(item.namespace, item.target, namespaces)
+    namespace = namespaces.get(item.namespace)
+    redirect = rt.redirect(index, target, new)
+    if not new or not namespace or index in namespace.hooked:
+        return [redirect]
+    namespace.hooked.add(index)
+    return [rt.new_ingress(index), redirect]
 
 
 def _place(item: Object, namespaces: Namespaces) -> tuple[str, int]:
@@ -202,6 +221,8 @@ def _remove(item: Object, namespaces: Namespaces) -> Addressed:
         case Classifier():
             request = rt.declassify(index, item.destination)
         case Patch():
+            if name in namespaces:
+                namespaces[name].hooked.discard(index)
             request = rt.delete_ingress(index)
         case _:
             raise TypeError(f"cannot remove {item}")

@@ -39,6 +39,7 @@ IFF_UP = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_STATS64 = 23
+_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 1 << 3
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_NET_NS_FD, _IFLA_GSO_MAX_SEGS, _IFLA_GSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 28, 40, 41, 63
 IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
@@ -102,11 +103,19 @@ def _text(kind: int, text: str) -> bytes:
 _ONE_QUEUE = attribute(_IFLA_NUM_TX_QUEUES, _u32(1)) + attribute(_IFLA_NUM_RX_QUEUES, _u32(1))
 
 
+def _gso(size: int) -> bytes:
+    # The second attribute is for IPv4 (kernel 6.3 and newer); older ones ignore it.
+    return attribute(_IFLA_GSO_MAX_SIZE, _u32(size)) + attribute(
+        _IFLA_GSO_IPV4_MAX_SIZE, _u32(size)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """One end of a device pair: which namespace (by its file descriptor) and as what.
 
-    `mac` is six bytes, `mtu` in bytes.
+    `mac` is six bytes, `mtu` in bytes; so is `gso`, the largest segmentation-offload
+    packet it takes (0: as the kernel has it).
     """
 
     namespace_fd: int
@@ -114,6 +123,7 @@ class End:
     name: str
     mac: bytes
     mtu: int
+    gso: int = 0
 
     def encode(self) -> bytes:
         """The interface header and the attributes that a new device takes."""
@@ -124,6 +134,7 @@ class End:
                 attribute(IFLA_ADDRESS, self.mac),
                 attribute(_IFLA_NET_NS_FD, _u32(self.namespace_fd)),
                 _ONE_QUEUE,
+                _gso(self.gso) if self.gso else b"",
             )
         )
 
@@ -177,11 +188,7 @@ def set_up(index: int) -> Request:
 
 def set_gso(index: int, size: int) -> Request:
     """Let a device take at most `size` bytes in one segmentation-offload packet."""
-    body = IFINFO.pack(AF_UNSPEC, 0, index, 0, 0)
-    # The second attribute is for IPv4 (kernel 6.3 and newer); older ones ignore it.
-    body += attribute(_IFLA_GSO_MAX_SIZE, _u32(size))
-    body += attribute(_IFLA_GSO_IPV4_MAX_SIZE, _u32(size))
-    return Request(RTM_NEWLINK, 0, body)
+    return Request(RTM_NEWLINK, 0, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0) + _gso(size))
 
 
 def _family(address: IpAddress) -> int:
@@ -411,8 +418,10 @@ _IPV4_DESTINATION = 16  # its offset in the IPv4 header
 _MATCH_ALL = _selector(_U32_TERMINAL, _key(0, 0, 0))
 
 
-def redirect(index: int, target: int) -> Request:
+def redirect(index: int, target: int, new: bool = False) -> Request:
     """Send every frame that arrives on `index` out of `target`; replaces in one step.
+
+    With `new` there must be none before.
 
     This is u32 with an empty match, since matchall is a module that some
     kernels lack.
@@ -421,7 +430,7 @@ def redirect(index: int, target: int) -> Request:
     action = _text(_ACT_KIND, "mirred") + attribute(ACT_OPTIONS, attribute(MIRRED_PARMS, mirred))
     options = _MATCH_ALL + attribute(U32_ACT, attribute(1, action))
     body = _filter(index, U32_FIRST, INGRESS_HANDLE, _ETH_P_ALL, options)
-    return Request(RTM_NEWTFILTER, _SET, body)
+    return Request(RTM_NEWTFILTER, _NEW if new else _SET, body)
 
 
 def new_classifier_table(index: int) -> list[Request]:
@@ -569,6 +578,8 @@ class Device:
 
 
 LIST_DEVICES = IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0)
+LIST_DEVICES_BARE = LIST_DEVICES + attribute(_IFLA_EXT_MASK, _u32(_RTEXT_FILTER_SKIP_STATS))
+"""The same without the counters."""
 
 
 def device(answer: bytes) -> Device:

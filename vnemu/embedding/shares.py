@@ -15,6 +15,12 @@ from dataclasses import dataclass
 from vnemu.embedding.mapping import Mapping
 from vnemu.model.overlay import Topology
 
+Direction = tuple[str, bool]
+"""A VL, and whether it is crossed from its end a to its end b."""
+Port = tuple[str, str]
+"""A physical link, and the RM that sends on it."""
+
+_ROUNDS = 100
 LEAST = 1000
 """Bit/s that a class keeps when guarantees take a whole link: HTB has no class of rate 0."""
 
@@ -69,7 +75,7 @@ class Demand:
     """
 
     name: str
-    links: tuple[tuple[str, bool], ...]
+    links: tuple[Direction, ...]
     rate: int | None = None
 
 
@@ -85,7 +91,7 @@ def ideal_rates(
     infinity = float("inf")
     rates = {d.name: infinity if d.rate is None else float(d.rate) for d in demands}
     for _ in range(len(demands) + 1):
-        wanted: dict[tuple[str, bool], float] = {}
+        wanted: dict[Direction, float] = {}
         for demand in demands:
             for link in demand.links:
                 wanted[link] = wanted.get(link, 0.0) + rates[demand.name]
@@ -98,57 +104,66 @@ def ideal_rates(
 
 
 def _fill(
-    topology: Topology, mapping: Mapping, wanted: dict[tuple[str, bool], float]
-) -> dict[tuple[str, bool], float]:
-    """What each VL direction gets: its assured rate, then equal parts of what is left."""
-    room: dict[tuple[str, str], float] = {}
-    crossed: dict[tuple[str, bool], list[tuple[str, str]]] = {}
-    most: dict[tuple[str, bool], float] = {}
-    got: dict[tuple[str, bool], float] = {}
+    topology: Topology, mapping: Mapping, wanted: dict[Direction, float]
+) -> dict[Direction, float]:
+    """What each VL direction gets end to end: the least of what its hops grant it.
+
+    At each hop it is granted what it would get if it wanted all it can, while the
+    others there want what they get end to end; this is repeated until nothing
+    moves. (A distributed form of max-min fairness: Charny, Clark and Jain,
+    Congestion Control with Explicit Rate Indication, ICC 1995.)
+    """
+    hops: dict[Direction, list[Port]] = {}
+    users: dict[Port, dict[Direction, int]] = {}
+    most: dict[Direction, float] = {}
     for direction, want in wanted.items():
         path, forward = direction
         limit = topology.links[path].limit
         most[direction] = min(want, limit.bps) if limit else want
-        hops = [(name, a if forward else b) for name, a, b in mapping.paths[path].hops()]
-        crossed[direction] = hops
-        assured = [shares(topology, mapping, name)[path].assured for name, _ in hops]
-        got[direction] = min([most[direction], *assured])
-        for hop in hops:
-            room.setdefault(hop, float(topology.underlay.links[hop[0]].rate.bps))
-    for direction, hops in crossed.items():
-        for hop in hops:
-            room[hop] -= got[direction]
-    _lend(room, crossed, most, got)
+        hops[direction] = [(n, a if forward else b) for n, a, b in mapping.paths[path].hops()]
+        for port in hops[direction]:
+            assured = shares(topology, mapping, port[0])[path].assured
+            users.setdefault(port, {})[direction] = assured
+    got = dict(most)
+    for _ in range(_ROUNDS):
+        fresh = {
+            direction: min(
+                [most[direction]]
+                + [
+                    _lent(
+                        float(topology.underlay.links[port[0]].rate.bps),
+                        users[port],
+                        {**{u: got[u] for u in users[port]}, direction: most[direction]},
+                    )[direction]
+                    for port in hops[direction]
+                ]
+            )
+            for direction in wanted
+        }
+        if all(fresh[d] == got[d] or abs(fresh[d] - got[d]) < 1 for d in wanted):
+            return fresh
+        got = fresh
     return got
 
 
-def _lend(
-    room: dict[tuple[str, str], float],
-    crossed: dict[tuple[str, bool], list[tuple[str, str]]],
-    most: dict[tuple[str, bool], float],
-    got: dict[tuple[str, bool], float],
-) -> None:
-    def hungry() -> list[tuple[str, bool]]:
-        return [
-            d
-            for d, hops in crossed.items()
-            if hops and most[d] - got[d] > 1 and all(room[hop] > 1 for hop in hops)
-        ]
-
-    while active := hungry():
-        users = {hop: sum(hop in crossed[d] for d in active) for d in active for hop in crossed[d]}
-        wanted = min(most[d] - got[d] for d in active)
-        step = min(wanted, *(room[hop] / count for hop, count in users.items()))
-        for direction in active:
-            got[direction] += step
-            for hop in crossed[direction]:
-                room[hop] -= step
+def _lent(
+    capacity: float, assured: dict[Direction, int], wants: dict[Direction, float]
+) -> dict[Direction, float]:
+    """What a shaped port gives: first what is assured, then equal parts of what is left."""
+    got = {user: min(wants[user], float(assured[user])) for user in assured}
+    spare = capacity - sum(got.values())
+    queue = sorted((u for u in got if wants[u] > got[u]), key=lambda u: wants[u] - got[u])
+    for position, user in enumerate(queue):
+        part = min(wants[user] - got[user], spare / (len(queue) - position))
+        got[user] += part
+        spare -= part
+    return got
 
 
 def _split(
     demands: Sequence[Demand],
     rates: dict[str, float],
-    granted: dict[tuple[str, bool], float],
+    granted: dict[Direction, float],
 ) -> dict[str, float]:
     fresh = dict(rates)
     for link, total in granted.items():

@@ -90,9 +90,11 @@ def craft(forgery: Forgery) -> dict[str, list[bytes]]:
             "run: pip install 'vnemu[proof]'",
         ) from error
 
+    # An ARP probe (sender 0.0.0.0, RFC 5227) changes nobody's neighbour table.
+    probe = ARP(hwsrc=_source("broadcast"), psrc="0.0.0.0", pdst="10.0.0.1")  # noqa: S104
     body = Raw(b"vnemu isolation proof " * 3)
     kinds: dict[str, list[object]] = {
-        "broadcast": [Ether(dst=_BROADCAST) / ARP(pdst="10.0.0.1")],
+        "broadcast": [Ether(dst=_BROADCAST) / probe],
         "VLAN": [Ether(dst=_BROADCAST) / Dot1Q(vlan=5) / Dot1Q(vlan=6) / body],
         "other network's MAC": [Ether(dst=mac, type=0x88B5) / body for mac in forgery.macs],
         "forged tunnel key": [
@@ -127,14 +129,15 @@ class Listener:
     """A packet socket in one network namespace that hears marked frames only."""
 
     def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        # It hears everything for an instant, until the filter is in place; `heard`
+        # looks for the mark again.
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
         self.socket.setblocking(False)
         # 0x20 load word, 0x15 jump if equal, 0x06 return.
         attach_filter(
             self.socket,
             [(0x20, 0, 0, 6), (0x15, 0, 1, _MARK), (0x06, 0, 0, _SNAP), (0x06, 0, 0, 0)],
         )
-        self.socket.bind(("", _ETH_P_ALL))
 
     def heard(self) -> Iterable[tuple[str, str, bool]]:
         """The marked frames so far: device, kind, and whether it was on its way out."""
@@ -143,7 +146,12 @@ class Listener:
                 frame, address = self.socket.recvfrom(_SNAP)
             except BlockingIOError:
                 return
-            yield address[0], _KINDS[frame[11] % len(_KINDS)], address[2] == socket.PACKET_OUTGOING
+            if frame[6:10] == _MARK.to_bytes(4, "big"):
+                yield (
+                    address[0],
+                    _KINDS[frame[11] % len(_KINDS)],
+                    address[2] == socket.PACKET_OUTGOING,
+                )
 
 
 class Proof:
@@ -181,6 +189,7 @@ class Proof:
     def run(self) -> Verdict:
         """Send, listen for half a second, and judge."""
         verdict = Verdict()
+        self._collect(Verdict())  # what an earlier proof sent is not for this one
         for sender in self._senders:
             for kind, frames in self._frames.items():
                 for frame in frames:

@@ -1,10 +1,16 @@
 """The native capsule: new namespaces of the running kernel, as root or as an ordinary user.
 
-    caller (outside, waits)  ->  supervisor (pid 1 inside)  ->  the program goes on here
+    caller (outside, waits)
+      -> keeper (makes the namespaces, waits)
+        -> supervisor (pid 1 inside, reaps)
+          -> the program goes on here
 
-The supervisor dies with the caller (PR_SET_PDEATHSIG), all of the capsule dies
-with the supervisor (it is pid 1 of a pid namespace), and the namespaces go with
+Keeper and supervisor die with their parent (PR_SET_PDEATHSIG), all of the capsule
+dies with the supervisor (it is pid 1 of a pid namespace), and the namespaces go with
 their last process: nothing is left on the host whatever is killed.
+
+The keeper is a process of its own because a process with threads, as numpy makes
+them, may not enter a user namespace: after a fork there is one thread.
 """
 
 from __future__ import annotations
@@ -27,6 +33,7 @@ _NAMESPACES = (
 )
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 
+_READY = "ready"
 _entered: list[str] = []
 """What the capsule of this process rests on, once it is in one."""
 
@@ -56,34 +63,62 @@ def enter() -> None:
     rests_on = "root" if os.geteuid() == 0 else "user namespace"
     sys.stdout.flush()
     sys.stderr.flush()
-    _new_namespaces()
+    answer, question = os.pipe()
+    keeper = os.fork()
+    if keeper:
+        os.close(question)
+        _await_namespaces(keeper, answer)
+        _wait_outside(keeper)
+    os.close(answer)
+    _keep(question)
     _entered.append(rests_on)
-    # The read end tells the supervisor that its caller is gone, should that
+
+
+def _await_namespaces(keeper: int, answer: int) -> None:
+    """Outside: hear from the keeper whether the capsule can be.
+
+    Raises:
+        MissingCapability: if it cannot.
+    """
+    with os.fdopen(answer, "rb") as told:
+        reason = told.read().decode()
+    if reason != _READY:
+        os.waitpid(keeper, 0)
+        raise MissingCapability(
+            f"cannot make the namespaces that a lab runs in: {reason or 'killed'}",
+            "run 'vnemu doctor' to see what this machine allows",
+        )
+
+
+def _keep(question: int) -> None:
+    """The keeper: make the namespaces, and wait for pid 1 in them."""
+    linux.die_with_parent(signal.SIGKILL)
+    try:
+        _new_namespaces()
+    except OSError as error:
+        os.write(question, str(error).encode())
+        os._exit(MissingCapability.exit_status)
+    # The read end tells the supervisor that its keeper is gone, should that
     # happen before it has asked the kernel to be told.
     lifeline, held = os.pipe()
-    child = os.fork()
-    if child:
+    supervisor = os.fork()
+    if supervisor:
         os.close(lifeline)
-        _wait_outside(child)
+        os.close(question)
+        _wait_outside(supervisor)
     os.close(held)
-    _supervise(lifeline)
+    _supervise(lifeline, question)
 
 
 def _new_namespaces() -> None:
     uid, gid = os.geteuid(), os.getegid()
-    try:
-        if uid == 0:
-            linux.unshare(_NAMESPACES)
-            return
-        linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"0 {uid} 1")
-        _write("/proc/self/gid_map", f"0 {gid} 1")
-    except OSError as error:
-        raise MissingCapability(
-            f"cannot make the namespaces that a lab runs in: {error.strerror}",
-            "run 'vnemu doctor' to see what this machine allows",
-        ) from error
+    if uid == 0:
+        linux.unshare(_NAMESPACES)
+        return
+    linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"0 {uid} 1")
+    _write("/proc/self/gid_map", f"0 {gid} 1")
 
 
 def _write(path: str, text: str) -> None:
@@ -95,7 +130,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _wait_outside(child: int) -> NoReturn:
-    """Outside: pass signals on, wait, and exit as the capsule did."""
+    """Pass signals on, wait, and exit as the child did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells those inside itself
     for number in _FORWARDED:
         signal.signal(number, lambda n, _: os.kill(child, n))
@@ -108,7 +143,7 @@ def _wait_for(child: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _supervise(lifeline: int) -> None:
+def _supervise(lifeline: int, question: int) -> None:
     """Pid 1: start the program that goes on, reap orphans, end with it."""
     linux.die_with_parent(signal.SIGKILL)
     os.set_blocking(lifeline, False)
@@ -116,12 +151,14 @@ def _supervise(lifeline: int) -> None:
         if os.read(lifeline, 1) == b"":
             os._exit(1)
     except BlockingIOError:
-        pass  # the caller lives
+        pass  # the keeper lives
     try:
         _private_mounts()
     except OSError as error:
-        print(f"vnemu: cannot set up the capsule: {error}", file=sys.stderr, flush=True)
+        os.write(question, str(error).encode())
         os._exit(MissingCapability.exit_status)
+    os.write(question, _READY.encode())
+    os.close(question)
     program = os.fork()
     if not program:
         os.close(lifeline)

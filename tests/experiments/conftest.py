@@ -1,0 +1,112 @@
+"""Runs of the real command, watched from outside for what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = ROOT / "experiments"
+TOPOLOGIES = ROOT / "topologies"
+_MARK = "VNEMU_TEST_MARK"
+
+
+@dataclass
+class Host:
+    """What the commands of a test run on; `mark` is in the environment of all their processes."""
+
+    folder: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def start(self, *argv: str | Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start ``vnemu ARGV`` in a session of its own."""
+        return subprocess.Popen(
+            [*before, sys.executable, "-m", "vnemu", *map(str, argv)],
+            cwd=self.folder,
+            env={**os.environ, _MARK: self.mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *argv: str | Path, before: tuple[str, ...] = ()) -> Done:
+        """Run ``vnemu ARGV`` to its end."""
+        process = self.start(*argv, before=before)
+        out, err = process.communicate(timeout=100)
+        return Done(process.returncode, out, err)
+
+    def processes(self) -> list[int]:
+        """The processes that carry the mark."""
+        wanted = f"{_MARK}={self.mark}".encode()
+        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if wanted in _read(path)]
+
+    def namespaces(self) -> set[str]:
+        """The network namespaces of all processes that can be seen."""
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/ns/net"):
+            try:
+                found.add(str(path.readlink()))
+            except OSError:
+                continue
+        return found
+
+    def traces(self) -> dict[str, object]:
+        """What a lab could leave on the host."""
+        return {
+            "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+            "namespaces": self.namespaces(),
+            "mounts": Path("/proc/self/mounts").read_text(),
+            "shm": sorted(path.name for path in Path("/dev/shm").iterdir()),
+            "tmp": sorted(p.name for p in Path("/tmp").iterdir() if "vnemu" in p.name.lower()),
+        }
+
+    def wait_until_gone(self) -> None:
+        """Wait until no process carries the mark."""
+        until = time.monotonic() + 10
+        while self.processes() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert self.processes() == []
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """A folder to run commands in; afterwards the host is as it was."""
+    own = Host(tmp_path)
+    before = own.traces()
+    yield own
+    own.wait_until_gone()
+    assert own.traces() == before
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """The result.json of a run folder."""
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return found

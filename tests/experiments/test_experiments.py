@@ -1,0 +1,72 @@
+"""Every experiment and topology of the project, as a user runs it, only faster."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from vnemu.results.schema import result_schema
+
+from .conftest import EXPERIMENTS, TOPOLOGIES, Host, result_of
+
+# Seen by its files, root in a user namespace that maps it to another id is an
+# ordinary user: no capability is left after the exec.
+AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+SCALES = {"fig4-isolation": "0.5"}
+# Each runs twice at the most: a neighbour that takes the processor for a second
+# is not what these tests are about.
+TRIES = 2
+
+
+def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -> None:
+    for attempt in range(TRIES):
+        folder = host.folder / f"run{attempt}"
+        done = host.run("run", *argv, "--out", folder, before=before)
+        assert done.status in (0, 1), done.err
+        found = result_of(folder)
+        jsonschema.validate(found, result_schema())
+        assert found["status"] == "complete"
+        if done.status == 0:
+            break
+    assert all(e["met"] for e in found["expectations"]), done.out
+    assert {"report.html", "goodput.png", "goodput.svg"} <= {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiment_meets_its_expectations(host: Host, path: Path) -> None:
+    if path.stem == "fig4-isolation" and find_spec("scapy") is None:
+        pytest.skip("the proof of isolation needs scapy, which is not installed")
+    run_and_check(host, path, "--time-scale", SCALES.get(path.stem, "0.25"))
+
+
+def test_fig6_beyond_1_gbit(host: Host) -> None:
+    overrides = ("underlay.links.0.rate=3200mbit", "timeline.0.guarantee=3000mbit")
+    options = [text for override in overrides for text in ("--set", override)]
+    run_and_check(host, EXPERIMENTS / "beyond-32mbit.yaml", "--time-scale", "0.2", *options)
+
+
+def test_fig6_as_an_ordinary_user(host: Host) -> None:
+    before = AS_ORDINARY_USER if os.geteuid() == 0 else ()
+    path = EXPERIMENTS / "fig6-guarantee.yaml"
+    run_and_check(host, path, "--time-scale", "0.1", before=before)
+
+
+def test_a_run_can_be_repeated_from_its_folder(host: Host) -> None:
+    options = ("--time-scale", "0.05", "--set", "underlay.links.0.rate=64mbit")
+    host.run("run", EXPERIMENTS / "fig6-guarantee.yaml", *options, "--out", host.folder / "first")
+    done = host.run("plan", host.folder / "first" / "experiment.yaml")
+    assert done.status == 0, done.err
+    assert "rm1-rm2: 64mbit" in done.out
+
+
+@pytest.mark.parametrize("path", sorted(TOPOLOGIES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("suffix", ["svg", "png", "mmd"])
+def test_topology_is_drawn(host: Host, path: Path, suffix: str) -> None:
+    picture = host.folder / f"x.{suffix}"
+    done = host.run("graph", path, "-o", picture)
+    assert done.status == 0, done.err
+    assert picture.stat().st_size > 100

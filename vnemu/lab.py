@@ -32,7 +32,7 @@ from vnemu.events import Progress, Sink, ignore
 from vnemu.model.change import Quality, reshaped, some
 from vnemu.model.overlay import Node, Topology
 from vnemu.model.resolve import resolve
-from vnemu.plan.build import build
+from vnemu.plan.build import build, reshared
 from vnemu.plan.diff import Action, FragmentKey, Plan, diff
 from vnemu.plan.facts import differences, facts
 from vnemu.plan.objects import Object, node_namespace
@@ -197,7 +197,7 @@ class Lab:
         topology = reshaped(self.topology, changes)
         touched = dict.fromkeys(p for path in changes for p in self.mapping.paths[path].links)
         admit(topology, self.mapping, touched)
-        fragments: list[FragmentKey] = [("shares", physical) for physical in touched]
+        fragments = list(reshared(self.topology, topology, self.mapping, touched))
         fragments += [("link", path) for path in changes if not self.mapping.paths[path].links]
         self._replan(topology, self.mapping, fragments)
 

@@ -13,6 +13,7 @@ import typer
 
 from vnemu import __version__
 from vnemu.cli.console import complain
+from vnemu.errors import InputError
 
 app = typer.Typer(
     name="vnemu",
@@ -49,17 +50,18 @@ def run() -> int:
 
 
 def _status_of(error: BaseException) -> int:
-    import click
-
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, click.exceptions.Exit):
+    if isinstance(error, typer.Exit):
         return error.exit_code
-    if isinstance(error, click.exceptions.Abort):
+    if isinstance(error, typer.Abort):
         return complain(KeyboardInterrupt())
-    if isinstance(error, click.ClickException):
-        error.show()
-        return 2
+    # Usage errors are click's, of which newer versions of typer have a copy of
+    # their own: what both can do tells them, not their class.
+    show = getattr(error, "show", None)
+    if callable(show) and hasattr(error, "exit_code"):
+        show()
+        return InputError.exit_status
     return complain(error)
 
 

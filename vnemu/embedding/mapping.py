@@ -83,9 +83,10 @@ def overcommitted(topology: Topology, physical: str, links: Iterable[str]) -> Pr
     if taken <= capacity.bps:
         return None
     terms = " + ".join(f"{Rate(_guarantee(topology, link))} ({link})" for link in guaranteed)
+    total = f" = {Rate(taken)}" if guaranteed[1:] else ""
     return Problem(
         topology.links[guaranteed[-1]].written_at,
-        f"physical link {physical} has {capacity}, but is to guarantee {terms} = {Rate(taken)}",
+        f"physical link {physical} has {capacity}, but is to guarantee {terms}{total}",
         f"take {Rate(taken - capacity.bps)} of guarantees away, or move a virtual link "
         "to another path",
     )

@@ -112,7 +112,7 @@ def _check_links(doc: TopologyDoc, network: NetworkDoc, where: Path, report: Rep
     for index, link in enumerate(network.links):
         path = (*where, "links", index)
         for end in link.endpoints:
-            if end in network.hosts:
+            if end in network.hosts and end not in network.routers:
                 hint = "a host is attached by at: in hosts"
                 report((*path, "endpoints"), f"'{end}' is a host: a link joins two routers", hint)
             else:

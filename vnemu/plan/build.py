@@ -7,7 +7,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Interface
 
 from vnemu.embedding.mapping import Mapping, UnderlayPath
-from vnemu.embedding.shares import shares
+from vnemu.embedding.shares import Share, shares
 from vnemu.model.overlay import Node, Topology, VirtualLink
 from vnemu.model.underlay import PhysicalLink
 from vnemu.plan.diff import FragmentKey, Plan
@@ -85,6 +85,22 @@ def build(topology: Topology, mapping: Mapping, only: Iterable[FragmentKey] | No
     return Plan({key: {o.key: o for o in builder.fragment(key)} for key in keys})
 
 
+def share_key(physical: str, path: str) -> FragmentKey:
+    """The fragment with the share that the VL `path` has of a physical link."""
+    return ("share", f"{physical} {path}")
+
+
+def reshared(
+    before: Topology, after: Topology, mapping: Mapping, physical: Iterable[str]
+) -> Iterator[FragmentKey]:
+    """The fragments of the shares of `physical` links that differ between two topologies."""
+    for name in physical:
+        old = shares(before, mapping, name)
+        for path, share in shares(after, mapping, name).items():
+            if share != old[path]:
+                yield share_key(name, path)
+
+
 def _port_mac(number: int, end: int) -> bytes:
     return bytes((0x06, end, *number.to_bytes(4, "big")))
 
@@ -103,6 +119,7 @@ class _Builder:
     def __init__(self, topology: Topology, mapping: Mapping) -> None:
         self._topology = topology
         self._mapping = mapping
+        self._shares: dict[str, dict[str, Share]] = {}
 
     def keys(self) -> Iterator[FragmentKey]:
         """All fragments of the plan, in the order of creation."""
@@ -116,7 +133,8 @@ class _Builder:
         for path in self._topology.links:
             yield ("link", path)
         for link in self._topology.underlay.links:
-            yield ("shares", link)
+            for path in self._mapping.crossing.get(link, ()):
+                yield share_key(link, path)
 
     def fragment(self, key: FragmentKey) -> Iterator[Object]:
         """The objects of one fragment."""
@@ -132,8 +150,9 @@ class _Builder:
                 yield from self._node(self._topology.nodes[name])
             case "link":
                 yield from self._link(self._topology.links[name])
-            case "shares":
-                yield from self._shares(self._topology.underlay.links[name])
+            case "share":
+                link, _, path = name.partition(" ")
+                yield from self._share(self._topology.underlay.links[link], path)
 
     def _wire(self, link: PhysicalLink) -> Iterator[Object]:
         """A physical link: the pair, its addresses, capacity and delay."""
@@ -221,21 +240,25 @@ class _Builder:
         network = IPv4Interface((destination, 32)).network
         return Route(machine_namespace(machine), network, via, underlay.ports[link.name, machine])
 
-    def _shares(self, link: PhysicalLink) -> Iterator[Object]:
-        """The classes of all VLs that cross a physical link, at both of its ports."""
-        granted = shares(self._topology, self._mapping, link.name)
-        ports = self._topology.underlay.ports
-        for path, share in granted.items():
-            way = self._mapping.paths[path]
-            outer_a, outer_b = tunnel_ends(way.number)
-            minor = vl_class(way.number)
-            before = next(a for name, a, _ in way.hops() if name == link.name)
-            for machine in (link.a, link.b):
-                namespace, device = machine_namespace(machine), ports[link.name, machine]
-                destination = outer_b if machine == before else outer_a
-                yield HtbClass(namespace, device, minor, share.assured, share.ceiling)
-                yield Queue(namespace, device, minor, queue_bytes(share.ceiling))
-                yield Classifier(namespace, device, destination, minor)
+    def _share(self, link: PhysicalLink, path: str) -> Iterator[Object]:
+        """The classes of a VL at both ports of a physical link that it crosses."""
+        share = self._granted(link.name)[path]
+        way = self._mapping.paths[path]
+        outer_a, outer_b = tunnel_ends(way.number)
+        minor = vl_class(way.number)
+        before = next(a for name, a, _ in way.hops() if name == link.name)
+        for machine in (link.a, link.b):
+            namespace = machine_namespace(machine)
+            device = self._topology.underlay.ports[link.name, machine]
+            destination = outer_b if machine == before else outer_a
+            yield HtbClass(namespace, device, minor, share.assured, share.ceiling)
+            yield Queue(namespace, device, minor, queue_bytes(share.ceiling))
+            yield Classifier(namespace, device, destination, minor)
+
+    def _granted(self, link: str) -> dict[str, Share]:
+        if link not in self._shares:
+            self._shares[link] = shares(self._topology, self._mapping, link)
+        return self._shares[link]
 
 
 def _wire_impairments(link: PhysicalLink, port: Port, ifb: str) -> Iterator[Object]:

@@ -76,11 +76,12 @@ def diff(
     taken away.
     """
     want, old = _flat(wanted), _flat(have)
-    first = _in_the_way(want, old)
+    other = {k: o for k, (_, o) in want.items() if k not in old or old[k][1] != o}
+    first = _in_the_way(want, old, other)
     built, gone, replaced = [], [], []
     for key, (reason, item) in want.items():
-        present = old[key][1] if key in old and key not in first else None
-        if present != item:
+        if key in other or key in first:
+            present = old[key][1] if key in old and key not in first else None
             built.append(Action(reason, present, item))
     for key, (reason, item) in old.items():
         if key in first:
@@ -97,14 +98,17 @@ def _flat(fragments: Mapping[FragmentKey, Fragment]) -> _Flat:
     return {k: (reason, o) for reason, fragment in fragments.items() for k, o in fragment.items()}
 
 
-def _in_the_way(want: _Flat, old: _Flat) -> set[Key]:
-    """What must go before anything is built: it cannot change in place, or its place is wanted."""
-    fresh = {place for k, (_, o) in want.items() if old and k not in old for place in provides(o)}
-    found = {
-        key
-        for key, (_, item) in old.items()
-        if (not _can_become(item, want[key][1]) if key in want else _holds(item, fresh))
-    }
+def _in_the_way(want: _Flat, old: _Flat, other: Mapping[Key, Object]) -> set[Key]:
+    """What must go before anything is built: it cannot change in place, or its place is wanted.
+
+    `other` is what of `want` is new or not as it was.
+    """
+    found = {k for k, o in other.items() if k in old and not _can_become(old[k][1], o)}
+    fresh = {place for k, o in other.items() if old and k not in old for place in provides(o)}
+    if fresh:
+        found |= {
+            k for k, (_, o) in old.items() if k not in want and not fresh.isdisjoint(provides(o))
+        }
     lost: set[Place] = set()
     fallen = found
     while fallen:
@@ -116,12 +120,8 @@ def _in_the_way(want: _Flat, old: _Flat) -> set[Key]:
     return found
 
 
-def _holds(item: Object, places: set[Place]) -> bool:
-    return bool(places) and not places.isdisjoint(provides(item))
-
-
 def _can_become(old: Object, new: Object) -> bool:
-    return old == new or all(
+    return all(
         part.name in old.IN_PLACE or getattr(old, part.name) == getattr(new, part.name)
         for part in fields(old)
     )

@@ -283,7 +283,7 @@ class Classifier:
     @property
     def key(self) -> Key:
         """Tells it from all other objects."""
-        return (10, self.namespace, self.device, self.destination)
+        return (10, self.namespace, self.device, int(self.destination))
 
     def __str__(self) -> str:
         return f"filter {self.namespace} {self.device}: to {self.destination} -> 1:{self.minor:x}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -32,6 +33,7 @@ _NAMESPACES = (
     | linux.CLONE_NEWNET
 )
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+_AWAITED = (signal.SIGINT, *_FORWARDED)
 
 _READY = "ready"
 _entered: list[str] = []
@@ -63,6 +65,17 @@ def enter() -> None:
     rests_on = "root" if os.geteuid() == 0 else "user namespace"
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal that comes while the processes part waits until each of them has
+    # settled what it does about it.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    try:
+        _part()
+        _entered.append(rests_on)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _part() -> None:
     answer, question = os.pipe()
     keeper = os.fork()
     if keeper:
@@ -71,7 +84,6 @@ def enter() -> None:
         _wait_outside(keeper)
     os.close(answer)
     _keep(question)
-    _entered.append(rests_on)
 
 
 def _await_namespaces(keeper: int, answer: int) -> None:
@@ -133,8 +145,14 @@ def _wait_outside(child: int) -> NoReturn:
     """Pass signals on, wait, and exit as the child did."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells those inside itself
     for number in _FORWARDED:
-        signal.signal(number, lambda n, _: os.kill(child, n))
+        signal.signal(number, lambda n, _: _pass_on(child, n))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
     os._exit(_wait_for(child))
+
+
+def _pass_on(child: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, number)
 
 
 def _wait_for(child: int) -> int:
@@ -167,7 +185,8 @@ def _supervise(lifeline: int, question: int) -> None:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in _FORWARDED:
-        signal.signal(number, lambda n, _: os.kill(program, n))
+        signal.signal(number, lambda n, _: _pass_on(program, n))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
     _reap_until(program)
 
 

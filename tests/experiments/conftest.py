@@ -50,7 +50,11 @@ class Host:
     def processes(self) -> list[int]:
         """The processes that carry the mark."""
         wanted = f"{_MARK}={self.mark}".encode()
-        return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if wanted in _read(path)]
+        return [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/environ")
+            if wanted in _read(path)
+        ]
 
     def namespaces(self) -> set[str]:
         """The network namespaces of all processes that can be seen."""

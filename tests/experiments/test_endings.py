@@ -36,9 +36,7 @@ def start(host: Host) -> tuple[subprocess.Popen[str], Path]:
 
 def processes_named(host: Host, name: str) -> list[int]:
     return [
-        pid
-        for pid in host.processes()
-        if Path(f"/proc/{pid}/comm").read_text().strip() == name
+        pid for pid in host.processes() if Path(f"/proc/{pid}/comm").read_text().strip() == name
     ]
 
 

@@ -43,16 +43,19 @@ class Kernel:
         """Send the actions in stages: a device must exist before it is configured.
 
         Within a stage there is one batch for each namespace, in the order of the
-        actions; bringing new devices up comes first in the next stage.
+        actions. New devices are brought up when all of them are shaped: to shape
+        one that is up, the kernel waits until every processor has noticed.
         """
         batches: dict[str, Batch] = {}
         later: dict[str, Batch] = {}
-        stage: object = None
+        stage = ("", "")
         for action in actions:
             if requests.stage(action) != stage:
                 self._send(batches, tolerated)
-                batches, later = later, {}
+                batches = {}
                 stage = requests.stage(action)
+                if stage[1] == "configuration":
+                    batches, later = later, {}
             if isinstance(action.target, Namespace):
                 self._namespace(action, tolerated, later)
                 continue

@@ -49,6 +49,8 @@ def stage(action: Action) -> tuple[str, str]:
             return going, "pair"
         case Tunnel() | Ifb():
             return going, "device"
+        case Htb():
+            return going, "shaper"
         case _:
             return going, "configuration"
 
@@ -59,7 +61,7 @@ def loopback_up() -> Request:
 
 
 def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
-    """The requests for an action: those for now, and those for the next stage."""
+    """The requests for an action: those for now, and those before the configuration stage."""
     if action.new is None:
         assert action.old is not None
         return _remove(action.old, namespaces), []

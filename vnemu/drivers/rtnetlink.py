@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from vnemu.drivers.netlink import (
@@ -329,6 +330,30 @@ def burst(rate: int) -> int:
     return max(2 * _FRAME, rate // 1000)
 
 
+@lru_cache(maxsize=1024)  # both ends of a VL, and often many VLs, have the same rates
+def _class_options(rate: int, ceil: int) -> bytes:
+    parms = b"".join(
+        (
+            _ratespec(rate),
+            _ratespec(ceil),
+            _U32.pack(_ticks(burst(rate), rate)),
+            _U32.pack(_ticks(burst(ceil), ceil)),
+            struct.pack("=III", _FRAME, 0, 0),
+        )
+    )
+    options = attribute(TCA_HTB_PARMS, parms)
+    if rate > 0xFFFFFFFF:
+        options += attribute(TCA_HTB_RATE64, _U64.pack(rate))
+    if ceil > 0xFFFFFFFF:
+        options += attribute(TCA_HTB_CEIL64, _U64.pack(ceil))
+    return attribute(TCA_OPTIONS, options)
+
+
+def _ratespec(value: int) -> bytes:
+    # linklayer 1 (Ethernet) lets the kernel do without rate tables.
+    return RATESPEC.pack(0, 1, 0, -1, 0, min(value, 0xFFFFFFFF))
+
+
 def htb_class(
     index: int, minor: int, parent: int, rate: int, ceil: int, new: bool = True
 ) -> Request:
@@ -337,23 +362,9 @@ def htb_class(
     `rate` and `ceil` are in bytes/s. The quantum is one frame, so that siblings
     share what is left of their parent frame by frame.
     """
-
-    def ratespec(value: int) -> bytes:
-        # linklayer 1 (Ethernet) lets the kernel do without rate tables.
-        return RATESPEC.pack(0, 1, 0, -1, 0, min(value, 0xFFFFFFFF))
-
-    parms = ratespec(rate) + ratespec(ceil)
-    parms += struct.pack(
-        "=IIIII", _ticks(burst(rate), rate), _ticks(burst(ceil), ceil), _FRAME, 0, 0
-    )
-    options = attribute(TCA_HTB_PARMS, parms)
-    if rate > 0xFFFFFFFF:
-        options += attribute(TCA_HTB_RATE64, _U64.pack(rate))
-    if ceil > 0xFFFFFFFF:
-        options += attribute(TCA_HTB_CEIL64, _U64.pack(ceil))
     upper = HTB | parent if parent else HTB
     body = tc_body(index, HTB | minor, upper) + _text(TCA_KIND, "htb")
-    return Request(RTM_NEWTCLASS, _NEW if new else 0, body + attribute(TCA_OPTIONS, options))
+    return Request(RTM_NEWTCLASS, _NEW if new else 0, body + _class_options(rate, ceil))
 
 
 def delete_class(index: int, minor: int) -> Request:

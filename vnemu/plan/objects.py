@@ -146,7 +146,7 @@ class Address:
     namespace: str
     device: str
     interface: Interface
-    RANK: ClassVar[int] = 4
+    RANK: ClassVar[int] = 5
     IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -166,7 +166,7 @@ class Neighbour:
     device: str
     address: IpAddress
     mac: bytes
-    RANK: ClassVar[int] = 5
+    RANK: ClassVar[int] = 6
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"mac"})
 
     @property
@@ -186,7 +186,7 @@ class Route:
     destination: IpNetwork
     via: IpAddress
     device: str
-    RANK: ClassVar[int] = 6
+    RANK: ClassVar[int] = 7
     IN_PLACE: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -213,7 +213,7 @@ class Htb:
     rate: int
     overhead: int
     leaf: bool
-    RANK: ClassVar[int] = 7
+    RANK: ClassVar[int] = 4
     IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate"})
 
     @property

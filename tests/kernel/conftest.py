@@ -1,0 +1,58 @@
+"""Every test here leaves nothing behind: that is checked around each of them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_PATIENCE_S = 3.0
+"""The kernel ends a killed process a little after the signal."""
+
+
+def processes() -> dict[int, str]:
+    """All processes of the capsule: pid -> command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found[int(entry.name)] = line
+    return found
+
+
+def descriptors() -> Counter[str]:
+    """How many descriptors of each kind this process has open: net, socket, pipe, files."""
+    kinds: Counter[str] = Counter()
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        try:
+            target = str(entry.readlink())
+        except FileNotFoundError:  # that of the listing itself
+            continue
+        kinds[target.partition(":")[0] if not target.startswith("/") else "file"] += 1
+    return kinds
+
+
+def devices() -> list[str]:
+    """The devices of the network namespace that the tests run in."""
+    return [name for _, name in socket.if_nameindex()]
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing() -> Iterator[None]:
+    home = Path("/proc/thread-self/ns/net").readlink()
+    before = processes(), descriptors(), devices()
+    yield
+    assert Path("/proc/thread-self/ns/net").readlink() == home, "the test did not come home"
+    deadline = time.monotonic() + _PATIENCE_S
+    while (left := set(processes()) - set(before[0])) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left, {pid: processes().get(pid) for pid in left}
+    assert descriptors() == before[1]
+    assert devices() == before[2]

@@ -1,0 +1,206 @@
+"""Shares of a physical link, and the ideal that measurements are held against."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.random_topologies import topologies, topology
+from vnemu.embedding.mapping import Mapping
+from vnemu.embedding.shares import LEAST, Demand, ideal_rates, shares, water_level
+from vnemu.embedding.strategies import embed
+from vnemu.model.overlay import Topology
+from vnemu.routing.static import trace
+
+M = 10**6
+
+TWO = """
+underlay: {machines: [m1, m2], links: [{endpoints: [m1, m2], rate: 32mbit}]}
+networks:
+  a:
+    routers: {r1: {on: m1}, r2: {on: m2}}
+    links: [{name: core, endpoints: [r1, r2]%s}]
+  b:
+    routers: {r1: {on: m1}, r2: {on: m2}}
+    links: [{name: core, endpoints: [r1, r2]%s}]
+"""
+
+
+def assured(a: str = "", b: str = "") -> tuple[float, float]:
+    topo = topology(TWO % (a, b))
+    found = shares(topo, embed(topo), "m1-m2")
+    return found["a/core"].assured / M, found["b/core"].assured / M
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ("", "", (16, 16)),
+        (", guarantee: 30mbit", "", (30, 2)),
+        (", guarantee: 10mbit", "", (16, 16)),
+        (", limit: 2mbit", "", (2, 30)),
+        (", limit: 2mbit", ", guarantee: 31mbit", (1, 31)),
+        (", guarantee: 32mbit", "", (32, LEAST / M)),
+        (", guarantee: 20mbit", ", guarantee: 12mbit", (20, 12)),
+        (", limit: 2mbit", ", limit: 3mbit", (2, 3)),
+        (", limit: 100mbit", "", (16, 16)),
+    ],
+)
+def test_assured_on_the_papers_link(a: str, b: str, expected: tuple[float, float]) -> None:
+    assert assured(a, b) == expected
+
+
+@st.composite
+def bounds(draw: st.DrawFn) -> tuple[int, list[int], list[int]]:
+    """A capacity, and floors (which fit) and ceilings of some VLs."""
+    capacity = draw(st.integers(10_000, 10**10))
+    count = draw(st.integers(1, 8))
+    floors, left = [], capacity
+    for _ in range(count):
+        floors.append(draw(st.integers(0, left)))
+        left -= floors[-1]
+    ceilings = [draw(st.integers(max(floor, 1), capacity)) for floor in floors]
+    return capacity, floors, ceilings
+
+
+@given(bounds())
+def test_water_level_fills_the_link_or_all_are_full(
+    case: tuple[int, list[int], list[int]],
+) -> None:
+    capacity, floors, ceilings = case
+    level = water_level(capacity, floors, ceilings)
+    taken = [min(max(level, f), c) for f, c in zip(floors, ceilings, strict=True)]
+    assert sum(taken) <= capacity
+    full = all(t == c for t, c in zip(taken, ceilings, strict=True))
+    assert full or sum(taken) > capacity - len(floors)
+
+
+@given(bounds())
+def test_water_level_does_not_depend_on_the_order(
+    case: tuple[int, list[int], list[int]],
+) -> None:
+    capacity, floors, ceilings = case
+    assert water_level(capacity, floors, ceilings) == water_level(
+        capacity, floors[::-1], ceilings[::-1]
+    )
+
+
+@given(topologies())
+def test_shares_keep_capacity_floors_and_ceilings(topo: Topology) -> None:
+    mapping = embed(topo)
+    for physical in topo.underlay.links.values():
+        found = shares(topo, mapping, physical.name)
+        assert set(found) == set(mapping.crossing.get(physical.name, ()))
+        assert sum(s.assured for s in found.values()) <= physical.rate.bps + LEAST * len(found)
+        for path, share in found.items():
+            link = topo.links[path]
+            assert LEAST <= share.assured <= share.ceiling <= physical.rate.bps
+            assert not link.guarantee or share.assured >= link.guarantee.bps
+            assert not link.limit or share.ceiling <= link.limit.bps
+
+
+def greedy(topo: Topology, start: str, end: str, name: str, rate: int | None = None) -> Demand:
+    network = topo.networks[start.split("/", maxsplit=1)[0]]
+    crossed = tuple((link.path, forward) for link, forward in trace(network, start, end))
+    return Demand(name, crossed, rate)
+
+
+def ideals(text: str, *demands: tuple[str, str, int | None]) -> list[float]:
+    topo = topology(text)
+    flows = [greedy(topo, a, b, str(n), rate) for n, (a, b, rate) in enumerate(demands)]
+    found = ideal_rates(topo, embed(topo), flows)
+    return [round(found[flow.name] / M, 3) for flow in flows]
+
+
+A, B = ("a/r1", "a/r2", None), ("b/r1", "b/r2", None)
+BACK = ("a/r2", "a/r1", None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "demands", "expected"),
+    [
+        ("", "", (A, B), [16, 16]),
+        (", guarantee: 30mbit", "", (A, B), [30, 2]),
+        (", guarantee: 30mbit", "", (B,), [32]),
+        (", limit: 2mbit", "", (A, B), [2, 30]),
+        ("", "", (A,), [32]),
+        ("", "", (A, BACK), [32, 32]),
+        ("", "", (A, A, B), [8, 8, 16]),
+        ("", "", (A, ("b/r1", "b/r2", 4 * M)), [28, 4]),
+        ("", "", (("a/r1", "a/r2", 10 * M), A, B), [10, 6, 16]),
+        (", guarantee: 30mbit", "", (("a/r1", "a/r2", 5 * M), B), [5, 27]),
+    ],
+)
+def test_ideal_on_the_papers_link(
+    a: str, b: str, demands: tuple[tuple[str, str, int | None], ...], expected: list[float]
+) -> None:
+    assert ideals(TWO % (a, b), *demands) == pytest.approx(expected, abs=0.01)
+
+
+def test_a_flow_that_nothing_holds_back_has_no_ideal() -> None:
+    topo = topology(
+        "underlay: {machines: [m]}\n"
+        "networks: {a: {routers: [r1, r2], links: [{endpoints: [r1, r2]}]}}"
+    )
+    assert ideal_rates(topo, embed(topo), [greedy(topo, "a/r1", "a/r2", "x")]) == {}
+
+
+def test_a_limit_on_one_machine_holds() -> None:
+    text = (
+        "underlay: {machines: [m]}\n"
+        "networks: {a: {routers: [r1, r2], links: [{endpoints: [r1, r2], limit: 5mbit}]}}"
+    )
+    assert ideals(text, A) == [5]
+
+
+@given(topologies(), st.data())
+def test_ideals_fit_the_links_and_leave_nothing_unused(topo: Topology, data: st.DataObject) -> None:
+    mapping = embed(topo)
+    ends = st.sampled_from(sorted(topo.nodes))
+    flows = []
+    for number in range(data.draw(st.integers(1, 4))):
+        start = data.draw(ends)
+        end = data.draw(st.sampled_from(sorted(topo.networks[topo.nodes[start].network].nodes)))
+        end = f"{topo.nodes[start].network}/{end}"
+        if start != end:
+            rate = data.draw(st.sampled_from([None, 3 * M, 300 * M]))
+            flows.append(greedy(topo, start, end, str(number), rate))
+    found = ideal_rates(topo, mapping, flows)
+    used = _usage(topo, mapping, flows, found)
+    for hop, rate in used.items():
+        assert rate <= _capacity(topo, hop) * 1.001 + 10
+    for flow in flows:
+        if flow.name in found and flow.rate is None:
+            assert any(
+                used[hop] >= _capacity(topo, hop) * 0.98
+                for link, forward in flow.links
+                for hop in _hops(mapping, link, forward)
+            ), f"{flow} could have more than {found[flow.name]}"
+
+
+Hop = tuple[str, str]
+
+
+def _hops(mapping: Mapping, link: str, forward: bool) -> list[Hop]:
+    """All that may hold a flow back: the VL itself, and each physical link in its direction."""
+    physical = [(name, a if forward else b) for name, a, b in mapping.paths[link].hops()]
+    return [(link, f"forward {forward}"), *physical]
+
+
+def _capacity(topo: Topology, hop: Hop) -> float:
+    if hop[0] in topo.underlay.links:
+        return topo.underlay.links[hop[0]].rate.bps
+    limit = topo.links[hop[0]].limit
+    return limit.bps if limit else float("inf")
+
+
+def _usage(
+    topo: Topology, mapping: Mapping, flows: list[Demand], found: dict[str, float]
+) -> dict[Hop, float]:
+    used: dict[Hop, float] = {}
+    for flow in flows:
+        for link, forward in flow.links:
+            for hop in _hops(mapping, link, forward):
+                used[hop] = used.get(hop, 0.0) + found.get(flow.name, 0.0)
+    return used

@@ -58,6 +58,7 @@ class MissingCapability(VnemuError):
     exit_status = 3
 
     def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
         self.hint = hint
         super().__init__(f"{message}; {hint}" if hint else message)
 

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vnemu import linux
+from vnemu.capsule import private
 from vnemu.errors import MissingCapability
 
 _NAMESPACES = (
@@ -46,7 +47,10 @@ def inside() -> bool:
 
 
 def kind() -> str:
-    """What the capsule rests on: ``root`` or ``user namespace``; empty outside of one."""
+    """What the capsule rests on: ``root``, ``user namespace`` or ``private kernel``.
+
+    Empty outside of one.
+    """
     return _entered[0] if _entered else ""
 
 
@@ -63,6 +67,8 @@ def enter() -> None:
     if _entered:
         return
     rests_on = "root" if os.geteuid() == 0 else "user namespace"
+    if private.inside():
+        rests_on = "private kernel"
     sys.stdout.flush()
     sys.stderr.flush()
     # A signal that comes while the processes part waits until each of them has

@@ -39,6 +39,7 @@ DEFAULT_MEMORY = 2 * 2**30
 LEAST_MEMORY = 256 * 2**20
 
 _KERNEL = "linux.uml"
+_MEMORY_FOLDER = "/dev/shm"  # noqa: S108 - the kernel's memory is a file there, unlinked at once
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOG_LINES = 15
 _LAST_WORDS_SECONDS = 2.0
@@ -92,8 +93,8 @@ def _make_room(memory: int, enclosed: bool) -> None:
         MissingCapability: if it has not.
     """
     if enclosed:
-        linux.mount("tmpfs", "/dev/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777")
-    space = os.statvfs("/dev/shm")
+        linux.mount("tmpfs", _MEMORY_FOLDER, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777")
+    space = os.statvfs(_MEMORY_FOLDER)
     free = space.f_bavail * space.f_frsize
     if free < memory:
         raise MissingCapability(
@@ -116,7 +117,7 @@ class _Console:
 
     def _write_job(self, reason: str) -> None:
         job = {
-            "argv": sys.orig_argv,
+            "argv": [sys.executable, *sys.orig_argv[1:]],
             "cwd": str(Path.cwd()),
             "env": {**os.environ, MARK: reason},
             "tty": self._tty,
@@ -151,7 +152,7 @@ class _Console:
                 self._arguments(*inside[:4]),
                 pass_fds=inside,
                 stdin=subprocess.DEVNULL,
-                env={"TMPDIR": "/dev/shm", "PATH": "/usr/bin:/bin", "HOME": "/"},
+                env={"TMPDIR": _MEMORY_FOLDER, "PATH": "/usr/bin:/bin", "HOME": "/"},
             )
             for fd in inside:
                 os.close(fd)

@@ -24,13 +24,19 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from vnemu import linux
+from vnemu.capsule import modules
 
 _MODULES = "/usr/lib/uml/modules"
+# What every lab needs, loaded at once; the kernel asks for others when they are used.
+_NEEDED = (
+    *("ipv6", "veth", "vxlan", "ip_gre", "ifb", "sch_htb", "sch_ingress", "sch_netem"),
+    *("cls_u32", "act_mirred"),
+)
 _POWER_OFF = 0x4321FEDC
 _SYNC_SECONDS = 1.0
 _CONSOLES = ("/dev/tty1", "/dev/tty1", "/dev/tty2")
@@ -48,7 +54,7 @@ def main() -> None:
     try:
         _mount()
         code = _Job(job).run()
-    except BaseException:  # noqa: BLE001 - the last line of defence, on the kernel's log
+    except BaseException:  # the last line of defence: it goes to the kernel's log
         Path("/dev/console").write_text(traceback.format_exc())
     with suppress(OSError):
         os.kill(-1, signal.SIGKILL)
@@ -69,21 +75,24 @@ def _mount() -> None:
         linux.mount(kind, target, kind, _SECURE)
     if Path(_MODULES).is_dir() and Path("/lib/modules").is_dir():
         linux.mount(_MODULES, "/lib/modules", "", linux.MS_BIND)
+    modules.load(_NEEDED, Path(_MODULES) / os.uname().release)
+    # The devices that tunnel modules put into every namespace (gre0, tunl0 …) would
+    # be most of the cost of a new one.
+    Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("1")
     socket.sethostname("vnemu")
 
 
 class _Job:
     """The command, on consoles that behave as those outside."""
 
-    def __init__(self, job: dict[str, object]) -> None:
+    def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
-        self._tty: list[bool] = list(job["tty"])  # type: ignore[call-overload]  # as written
+        self._tty: list[bool] = job["tty"]
         self._consoles = [os.open(path, os.O_RDWR | os.O_NOCTTY) for path in _CONSOLES]
         for fd, tty in zip(self._consoles[1:], self._tty[1:], strict=True):
             _set_output(fd, cooked=tty and self._tty[0])
         _set_input(self._consoles[0], self._tty[0], echo=self._tty[0] and self._tty[1])
-        rows, columns = job["size"]  # type: ignore[misc]  # as written
-        self._resize(rows, columns)
+        self._resize(*job["size"])
         self._command = 0
 
     def run(self) -> int:
@@ -136,11 +145,10 @@ class _Job:
             for number, fd in enumerate(ends):
                 os.dup2(fd, number)
             os.closerange(3, 256)
-            os.umask(int(self._job["umask"]))  # type: ignore[call-overload]  # as written
-            os.chdir(str(self._job["cwd"]))
-            argv: list[str] = self._job["argv"]  # type: ignore[assignment]  # as written
-            env: dict[str, str] = self._job["env"]  # type: ignore[assignment]  # as written
-            os.execvpe(argv[0], argv, env)
+            os.umask(self._job["umask"])
+            os.chdir(self._job["cwd"])
+            argv = self._job["argv"]
+            os.execvpe(argv[0], argv, self._job["env"])  # noqa: S606 - no shell on purpose
         except OSError:
             traceback.print_exc()
         os._exit(255)

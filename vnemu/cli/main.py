@@ -85,6 +85,14 @@ def _options(
     """
 
 
+class KernelChoice(StrEnum):
+    """The kernels that can run a lab."""
+
+    auto = "auto"
+    native = "native"
+    private = "private"
+
+
 @app.command("run")
 def run_experiment(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (YAML).")],
@@ -98,6 +106,14 @@ def run_experiment(
             min=0.01, max=100, help="Factor of all times: 0.25 runs 40 s of experiment in 10 s."
         ),
     ] = 1.0,
+    kernel: Annotated[
+        KernelChoice | None,
+        typer.Option(help="Which kernel runs it. [dim]default: the file's kernel:, else auto[/]"),
+    ] = None,
+    memory: Annotated[
+        str,
+        typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel."),
+    ] = "2048mb",
     overrides: Overrides = None,
 ) -> int:
     """Run an experiment and report on it.
@@ -108,8 +124,8 @@ def run_experiment(
 
     Example: [bold]vnemu run experiments/fig6-guarantee.yaml --time-scale 0.25[/]
     """
-    from vnemu import capsule
     from vnemu.cli.files import read_experiment
+    from vnemu.cli.kernel import enter_capsule, memory_bytes
     from vnemu.cli.outcome import report_and_judge
     from vnemu.cli.progress import shown
     from vnemu.errors import VnemuError
@@ -117,15 +133,15 @@ def run_experiment(
     from vnemu.results.record import RunWriter, claim_folder
 
     loaded, experiment = read_experiment(file, overrides or [], time_scale)
+    texts = resolved_texts(loaded, experiment)
+    why = enter_capsule(kernel or loaded.doc.kernel, experiment.topology, memory_bytes(memory))
     folder = out or _new_folder(experiment.name)
     claim_folder(folder)
-    texts = resolved_texts(loaded, experiment)
     try:
-        capsule.enter()
         from vnemu.experiments.runner import run as run_recorded
 
         with shown() as sink:
-            run_recorded(experiment, RunWriter(folder), texts, sink)
+            run_recorded(experiment, RunWriter(folder), texts, sink, why)
     except (VnemuError, KeyboardInterrupt) as error:
         status = complain(error)
         return report_and_judge(folder, status)

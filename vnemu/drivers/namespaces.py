@@ -80,10 +80,13 @@ class NamespaceMaker:
             linux.setns(self._home, linux.CLONE_NEWNET)
 
     def _set(self, name: str, value: str) -> None:
-        """Write a sysctl, unless fresh namespaces have that value anyway."""
+        """Write a sysctl, unless fresh namespaces have that value anyway.
+
+        One that is not there belongs to an IPv6 that the kernel does without.
+        """
         path = Path("/proc/sys/net") / name
         if name not in self._fresh:
-            self._fresh[name] = path.read_text().strip()
+            self._fresh[name] = path.read_text().strip() if path.exists() else value
         if self._fresh[name] != value:
             path.write_text(value)
 

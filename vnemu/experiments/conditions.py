@@ -29,15 +29,15 @@ from vnemu.results.record import (
 )
 
 
-def run_info(experiment: Experiment) -> RunInfo:
-    """All that is known about a run before it starts."""
+def run_info(experiment: Experiment, why: str) -> RunInfo:
+    """All that is known about a run before it starts; `why` it is on this kernel."""
     doc = experiment.doc
     return RunInfo(
         experiment=experiment.name,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=tuple(sys.orig_argv),
         versions=versions(),
-        machine=machine(),
+        machine=machine(why),
         seed=doc.seed,
         time_scale=experiment.time_scale,
         sample_s=experiment.sample,
@@ -91,13 +91,14 @@ def _version(name: str, option: str) -> str | None:
     return match[0] if match else None
 
 
-def machine() -> Machine:
-    """The machine that runs it."""
+def machine(why: str) -> Machine:
+    """The machine that runs it, and why on this kernel."""
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return Machine(
         cpus=len(os.sched_getaffinity(0)),
         memory_mb=pages * size // 10**6,
         capsule=capsule.kind() or None,
+        why=why,
     )
 
 

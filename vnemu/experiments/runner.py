@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from vnemu.errors import ExperimentFailed, VnemuError
-from vnemu.events import Note, PhaseTick, Sink, TimelineFired
+from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
 from vnemu.experiments.conditions import run_info
 from vnemu.experiments.prepare import Event, Experiment
 from vnemu.experiments.proofs import proofs_of
@@ -23,12 +23,19 @@ from vnemu.traffic.ping import Probe, wall_clock_offset
 _TICK_SECONDS = 0.25
 
 
-def run(experiment: Experiment, writer: RunWriter, texts: tuple[str, str], sink: Sink) -> None:
+def run(
+    experiment: Experiment,
+    writer: RunWriter,
+    texts: tuple[str, str],
+    sink: Sink = ignore,
+    why: str = "",
+) -> None:
     """Run `experiment` in the capsule that the caller is in, and record it.
 
     Parameters:
         writer: the run folder, not begun.
         texts: the resolved topology and experiment files.
+        why: the reason for the kernel that runs it, for the record.
 
     Raises:
         ExperimentFailed: if it did not run to its end, by an error or by Ctrl-C; the
@@ -38,7 +45,9 @@ def run(experiment: Experiment, writer: RunWriter, texts: tuple[str, str], sink:
     lab = Lab(experiment.topology, experiment.mapping, sink)
     with ExitStack() as stack:
         stack.enter_context(lab)
-        writer.begin(run_info(experiment), *texts, explain(experiment.topology, experiment.mapping))
+        writer.begin(
+            run_info(experiment, why), *texts, explain(experiment.topology, experiment.mapping)
+        )
         stack.callback(writer.close)
         recorded = _Recorded(writer)
         with recorded:

@@ -59,11 +59,15 @@ class PlannedEvent(Record):
 
 
 class Machine(Record):
-    """The machine that ran the experiment."""
+    """The machine that ran the experiment.
+
+    ``capsule`` is what the lab rested on, ``why`` the reason for that kernel.
+    """
 
     cpus: int | None = None
     memory_mb: int | None = None
     capsule: str | None = None
+    why: str | None = None
 
 
 class DrawnPhysicalLink(Record):

@@ -187,5 +187,8 @@ class ExperimentDoc(Strict):
     timeline: list[EventDoc] = []
     duration: Span
     sample: Span = Field(Duration(100_000_000), description="interval of the counters' samples")
+    kernel: Literal["auto", "native", "private"] = Field(
+        "auto", description="which kernel runs it: auto takes the running one if it has all"
+    )
     seed: int = 1
     expect: list[ExpectationDoc] = []

@@ -18,6 +18,7 @@ demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a re
 
 test: system-test lint ## all checks: the linters and every test
 	$(BIN)/pytest -q --durations=10
+	$(BIN)/pytest -q --durations=10 --private-kernel tests/kernel tests/experiments
 
 lint: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -251,24 +251,25 @@ def options() -> set[str]:
     return named | set(command.commands)  # type: ignore[attr-defined]
 
 
-def modules() -> set[str]:
-    return {
-        path.relative_to(ROOT / "vnemu").as_posix()
-        for path in (ROOT / "vnemu").rglob("*.py")
-        if path.name not in ("__init__.py", "__main__.py")
-    }
-
-
 @pytest.mark.parametrize(
     ("page", "words"),
     [
         ("files.md", properties(topology_schema()) | properties(experiment_schema())),
         ("results.md", properties(result_schema())),
         ("cli.md", options()),
-        ("design.md", {path.rpartition("/")[2] for path in modules()}),
+        ("design.md", {path.parent.name for path in (ROOT / "vnemu").glob("*/__init__.py")}),
     ],
 )
 def test_nothing_is_left_out(page: str, words: set[str]) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     missing = [word for word in sorted(words) if not re.search(rf"(?<![\w-]){word}(?!\w)", text)]
     assert missing == []
+
+
+def test_the_rooms_in_the_design_exist() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    tree = text[text.index("```\nvnemu/") :].split("```")[1]
+    folder = ""
+    for name in re.findall(r"(?m)^ +([\w/.]+)", tree):
+        folder = name if name.endswith("/") else folder
+        assert (ROOT / "vnemu" / folder / name).exists() or (ROOT / "vnemu" / name).exists(), name

@@ -22,7 +22,7 @@ from vnemu.errors import MissingCapability, VnemuError
 
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
-_OPTIONAL_FEATURES = ("ifb", "netem")
+_OPTIONAL_FEATURES = ("gre", "ifb", "netem")
 _PROGRAMS = {"iperf3": "flows", "ping": "probes", "nsenter": "programs in virtual routers"}
 _MODULES = {"scapy": ("the proof of isolation", "pip install 'vnemu[proof]'")}
 

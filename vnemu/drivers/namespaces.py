@@ -29,6 +29,12 @@ SYSCTLS = {
 
 _FIRST_INDEX = 100
 """Indices below are left to devices that the kernel puts in every namespace (sit0, gre0 …)."""
+_FIRST_INDEX_OF_FABRIC = 1_000_000
+"""Its devices share no index with an RM's.
+
+A tunnel is made from its RM for the fabric, and kernels before 6.12 look for the new
+device's index among the RM's devices.
+"""
 
 
 @dataclass
@@ -36,19 +42,22 @@ class NetworkNamespace:
     """A namespace that is ours: its handle, its socket, the indices of its devices.
 
     Parameters:
+        next_index: of the next device.
         hooked: indices of the devices that have the hook for arriving frames.
+        knows_itself: whether it has a number for itself, which GRE tunnels need.
     """
 
     fd: int
     socket: NetlinkSocket
+    next_index: int = _FIRST_INDEX
     indices: dict[str, int] = field(default_factory=lambda: {"lo": 1})
     hooked: set[int] = field(default_factory=set)
-    _next: int = _FIRST_INDEX
+    knows_itself: bool = False
 
     def new_index(self, device: str) -> int:
         """Settle the index of a device that is about to be made."""
-        self.indices[device] = self._next
-        self._next += 1
+        self.indices[device] = self.next_index
+        self.next_index += 1
         return self.indices[device]
 
     def close(self) -> None:
@@ -75,7 +84,8 @@ class NamespaceMaker:
             fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             for name, value in SYSCTLS[role].items():
                 self._set(name, value)
-            return NetworkNamespace(fd, NetlinkSocket())
+            first = _FIRST_INDEX_OF_FABRIC if role == "fabric" else _FIRST_INDEX
+            return NetworkNamespace(fd, NetlinkSocket(), first)
         finally:
             linux.setns(self._home, linux.CLONE_NEWNET)
 

@@ -75,7 +75,7 @@ class Observer:
             case "filter", (IPv4Address() as destination,):
                 return rt.get_classifier(index, destination), rt.classifier_minor
             case "netem", ():
-                return rt.get_root(index), rt.netem_delay
+                return rt.get_root(index), rt.netem_quality
             case "patch", ():
                 return rt.get_redirect(index), partial(_target, self._by_index(name))
         return None
@@ -93,8 +93,9 @@ class Observer:
             yield from _LISTINGS[kind](name, namespace)
         answers = namespace.socket.query([request for _, request, _ in asked.single])
         for (key, _, read), answer in zip(asked.single, answers, strict=True):
-            if answer is not None:
-                yield key, read(answer)
+            value = read(answer) if answer is not None else None
+            if value is not None:
+                yield key, value
 
 
 def _target(devices: Mapping[int, str], answer: bytes) -> str:

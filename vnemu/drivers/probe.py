@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from typing import Literal
 
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
@@ -44,6 +45,11 @@ def _vxlan(end: rt.End, other: int) -> list[Request]:
     return [rt.new_vxlan(end, 1, IPv4Address("100.96.0.1"), IPv4Address("100.96.0.2"))]
 
 
+def _gre(end: rt.End, other: int) -> list[Request]:
+    tunnel = rt.new_gretap(end, 1, IPv4Address("100.96.0.1"), IPv4Address("100.96.0.2"))
+    return [rt.number_itself(end.namespace_fd), tunnel]
+
+
 def _htb(end: rt.End, other: int) -> list[Request]:
     return [
         rt.set_up(1),
@@ -59,12 +65,21 @@ def _redirect(end: rt.End, other: int) -> list[Request]:
 
 FEATURES = (
     Feature("veth", "every link", "veth", _veth),
+    Feature("gre", "virtual links between machines (tunnel: gre)", "ip_gre", _gre),
     Feature("vxlan", "virtual links between machines", "vxlan", _vxlan),
     Feature("htb", "rates, limits and guarantees", "sch_htb", _htb),
     Feature("redirect", "patches (ingress, u32, mirred)", "act_mirred", _redirect),
-    Feature("ifb", "delay and loss of physical links", "ifb", lambda e, _: [rt.new_ifb(e)]),
     Feature(
-        "netem", "delay and loss", "sch_netem", lambda e, _: [rt.netem(1, 1_000_000, 0.0, 1000)]
+        "ifb",
+        "delay, jitter and loss of physical links",
+        "ifb",
+        lambda e, _: [rt.new_ifb(e)],
+    ),
+    Feature(
+        "netem",
+        "delay, jitter and loss",
+        "sch_netem",
+        lambda e, _: [rt.netem(1, 1_000_000, 1_000, 0.01, 1000)],
     ),
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
@@ -94,13 +109,31 @@ def _try(maker: NamespaceMaker, feature: Feature) -> str:
     return first.detail or errno.errorcode.get(first.errno, str(first.errno))
 
 
+def settle(topology: Topology) -> tuple[Topology, str]:
+    """Choose what `tunnel: auto` leaves open: GRE where this kernel has it, else VXLAN.
+
+    Returns:
+        The topology, and what was chosen and why; empty if nothing was open.
+    """
+    underlay = topology.underlay
+    if underlay.tunnel != "auto" or not underlay.links:
+        return topology, ""
+    missing = probe(["gre", "vxlan"])
+    if missing["gre"] and missing["vxlan"]:
+        return topology, ""
+    kind: Literal["gre", "vxlan"] = "vxlan" if missing["gre"] else "gre"
+    why = f"has no gre: {missing['gre']}" if missing["gre"] else "has it"
+    text = f"tunnel: auto chose {kind}, since this kernel {why}"
+    return replace(topology, underlay=replace(underlay, tunnel=kind)), text
+
+
 def require(topology: Topology) -> None:
     """Check that this kernel has what `topology` declares, before anything is built.
 
     Raises:
         MissingCapability: naming the declared line, the feature and the way out.
     """
-    needs = _needs(topology)
+    needs = _needs(settle(topology)[0])
     missing = {name: why for name, why in probe(list(needs)).items() if why}
     if missing:
         lines = [
@@ -117,12 +150,19 @@ def require(topology: Topology) -> None:
 def _needs(topology: Topology) -> dict[str, str]:
     """The features a topology needs, each with the first line that needs it."""
     needs = dict.fromkeys(_ALWAYS, "every lab")
-    for link in topology.underlay.links.values():
-        if link.delay.amount or link.loss.amount:
-            what = f"delay {link.delay}" if link.delay.amount else f"loss {link.loss}"
-            line = f"{link.written_at}: physical link {link.name} has {what}"
+    for physical in topology.underlay.links.values():
+        if physical.impairment:
+            line = f"{physical.written_at}: physical link {physical.name} has {physical.impairment}"
             needs.setdefault("ifb", line)
             needs.setdefault("netem", line)
-    if topology.underlay.links:
+    for link in topology.links.values():
+        if link.impairment:
+            line = f"{link.written_at}: virtual link {link.path} has {link.impairment}"
+            needs.setdefault("netem", line)
+    underlay = topology.underlay
+    if underlay.links and underlay.tunnel == "auto":
         needs.setdefault("vxlan", "virtual links between machines")
+    elif underlay.links:
+        line = f"{underlay.tunnel_written_at}: virtual links are to be {underlay.tunnel} tunnels"
+        needs.setdefault(underlay.tunnel, line)
     return needs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
@@ -34,7 +35,9 @@ Addressed = list[tuple[str, Request]]
 _FULL_PAYLOAD, _FULL_HEADERS = 1448, 66
 """TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual full segment."""
 _size_tables: dict[int, bytes] = {}
-_KERNEL_GSO = 65536
+_KERNEL_GSO = _KERNEL_GRO = 65536
+_JOIN_NONE = 1
+"""The size of a joined packet that no frame fits in."""
 _NO_DEVICE = 0x7FFFFFFF
 """An index that the kernel refuses; 0 would let it choose a device for a route."""
 
@@ -70,6 +73,8 @@ def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed
             return _change_gso(veth, namespaces), []
         case Veth() as veth:
             return _new_veth(veth, namespaces)
+        case Tunnel() as tunnel if action.old is not None:
+            return _change_tunnel(tunnel, namespaces), []
         case Tunnel() as tunnel:
             return _new_tunnel(tunnel, namespaces)
         case Ifb() as ifb:
@@ -117,8 +122,24 @@ def _change_gso(veth: Veth, namespaces: Namespaces) -> Addressed:
 def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
     port = Port(FABRIC, tunnel.device, tunnel.mac)
     end = _end(port, tunnel.mtu, tunnel.gso, namespaces)
-    create = rt.new_vxlan(end, tunnel.number, tunnel.local, tunnel.remote)
-    return [(tunnel.outer, create)], _start(FABRIC, end.index, namespaces)
+    if not tunnel.joins:
+        end = replace(end, gro=_JOIN_NONE)
+    ends = (tunnel.number, tunnel.local, tunnel.remote)
+    if tunnel.kind == "vxlan":
+        found = [rt.new_vxlan(end, *ends)]
+    else:
+        found = [rt.new_gretap(end, *ends)]
+        outer = namespaces[tunnel.outer]
+        if not outer.knows_itself:
+            outer.knows_itself = True
+            found.insert(0, rt.number_itself(outer.fd))
+    return [(tunnel.outer, request) for request in found], _start(FABRIC, end.index, namespaces)
+
+
+def _change_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> Addressed:
+    index = _index(FABRIC, tunnel.device, namespaces)
+    gro = _KERNEL_GRO if tunnel.joins else _JOIN_NONE
+    return [(FABRIC, rt.set_gso(index, tunnel.gso)), (FABRIC, rt.set_gro(index, gro))]
 
 
 def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
@@ -141,7 +162,8 @@ def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
         case Classifier():
             found = [rt.classify(index, item.destination, item.minor)]
         case Netem():
-            found = [rt.netem(index, item.delay, item.loss, item.limit, new)]
+            quality = (item.delay, item.jitter, item.loss, item.limit)
+            found = [rt.netem(index, *quality, new)]
         case Patch():
             found = _patch(item, index, new, namespaces)
         case _:

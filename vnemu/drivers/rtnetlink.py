@@ -43,11 +43,16 @@ IFLA_STATS64 = 23
 _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 1 << 3
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_NET_NS_FD, _IFLA_GSO_MAX_SEGS, _IFLA_GSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 28, 40, 41, 63
+_IFLA_LINK_NETNSID, _IFLA_GRO_MAX_SIZE, _IFLA_GRO_IPV4_MAX_SIZE = 37, 58, 64
 IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
 _VETH_INFO_PEER = 1
 _VXLAN_ID, _VXLAN_GROUP, _VXLAN_LOCAL, _VXLAN_LEARNING = 1, 2, 4, 7
 _VXLAN_PORT, _VXLAN_UDP_CSUM = 15, 18
 VXLAN_PORT = 4789
+_GRE_IFLAGS, _GRE_OFLAGS, _GRE_IKEY, _GRE_OKEY, _GRE_LOCAL, _GRE_REMOTE = 2, 3, 4, 5, 6, 7
+_GRE_TTL, _GRE_PMTUDISC, _GRE_KEYED = 8, 10, 0x2000
+_OUTER_TTL = 64
+_RTM_NEWNSID, _NETNSA_NSID, _NETNSA_FD = 88, 1, 3
 
 IFA_ADDRESS, IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD = 0x02
@@ -64,7 +69,7 @@ TC_H_ROOT = 0xFFFFFFFF
 TC_H_INGRESS = 0xFFFFFFF1
 INGRESS_HANDLE = 0xFFFF0000
 TCA_HTB_PARMS, _TCA_HTB_INIT, TCA_HTB_RATE64, TCA_HTB_CEIL64 = 1, 2, 6, 7
-_NETEM_LATENCY64 = 10
+_NETEM_RATE, _NETEM_RATE64, _NETEM_LATENCY64, _NETEM_JITTER64 = 6, 8, 10, 11
 _U32_CLASSID, _U32_HASH, _U32_LINK, _U32_DIVISOR, U32_SEL, U32_ACT = 1, 2, 3, 4, 5, 7
 _ACT_KIND, ACT_OPTIONS, MIRRED_PARMS = 1, 2, 2
 _TC_ACT_STOLEN, _EGRESS_REDIRECT = 4, 1
@@ -80,6 +85,7 @@ RATESPEC = struct.Struct("=BBHhHI")
 MIRRED = struct.Struct("=IIiiiiI")
 _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
+_S64 = struct.Struct("=q")
 _SIZESPEC = struct.Struct("=BBhiIIII")
 _NETEM = struct.Struct("=IIIIII")
 
@@ -111,12 +117,20 @@ def _gso(size: int) -> bytes:
     )
 
 
+def _gro(size: int) -> bytes:
+    # Kernels before 5.19 ignore both.
+    return attribute(_IFLA_GRO_MAX_SIZE, _u32(size)) + attribute(
+        _IFLA_GRO_IPV4_MAX_SIZE, _u32(size)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """One end of a device pair: which namespace (by its file descriptor) and as what.
 
-    `mac` is six bytes, `mtu` in bytes; so is `gso`, the largest segmentation-offload
-    packet it takes (0: as the kernel has it).
+    `mac` is six bytes, `mtu` in bytes; so are `gso`, the largest segmentation-offload
+    packet it takes, and `gro`, the largest that it joins from frames that arrive (0: as
+    the kernel has it).
     """
 
     namespace_fd: int
@@ -125,6 +139,7 @@ class End:
     mac: bytes
     mtu: int
     gso: int = 0
+    gro: int = 0
 
     def encode(self) -> bytes:
         """The interface header and the attributes that a new device takes."""
@@ -136,6 +151,7 @@ class End:
                 attribute(_IFLA_NET_NS_FD, _u32(self.namespace_fd)),
                 _ONE_QUEUE,
                 _gso(self.gso) if self.gso else b"",
+                _gro(self.gro) if self.gro else b"",
             )
         )
 
@@ -172,6 +188,42 @@ def new_vxlan(end: End, key: int, local: IPv4Address, remote: IPv4Address) -> Re
     return Request(RTM_NEWLINK, _NEW, end.encode() + _link_info("vxlan", data))
 
 
+OWN_NUMBER = 1
+"""The number by which a namespace knows itself, once `number_itself` was sent."""
+
+
+def number_itself(namespace_fd: int) -> Request:
+    """Give the socket's namespace, whose descriptor this is, a number for itself."""
+    body = bytes(4) + attribute(_NETNSA_NSID, _u32(OWN_NUMBER))  # struct rtgenmsg, padded
+    return Request(_RTM_NEWNSID, 0, body + attribute(_NETNSA_FD, _u32(namespace_fd)))
+
+
+def new_gretap(end: End, key: int, local: IPv4Address, remote: IPv4Address) -> Request:
+    """A GRE tunnel for Ethernet frames: outer side in the socket's namespace, device in `end`'s.
+
+    Other than VXLAN's, before kernel 6.15 its outer side is where it was made, which is
+    `end`'s namespace unless another is named: so the socket's must know itself
+    (`number_itself`). The outer packet may not be fragmented.
+
+    Format: include/uapi/linux/if_tunnel.h; flags and keys are in network byte order.
+    """
+    flags, keys = struct.pack(">H", _GRE_KEYED), struct.pack(">I", key)
+    data = b"".join(
+        (
+            attribute(_GRE_IFLAGS, flags),
+            attribute(_GRE_OFLAGS, flags),
+            attribute(_GRE_IKEY, keys),
+            attribute(_GRE_OKEY, keys),
+            attribute(_GRE_LOCAL, local.packed),
+            attribute(_GRE_REMOTE, remote.packed),
+            attribute(_GRE_TTL, bytes((_OUTER_TTL,))),
+            attribute(_GRE_PMTUDISC, b"\1"),
+        )
+    )
+    made_here = attribute(_IFLA_LINK_NETNSID, _u32(OWN_NUMBER))
+    return Request(RTM_NEWLINK, _NEW, end.encode() + made_here + _link_info("gretap", data))
+
+
 def new_ifb(end: End) -> Request:
     """An intermediate device on which arriving frames can be queued."""
     return Request(RTM_NEWLINK, _NEW, end.encode() + _link_info("ifb"))
@@ -190,6 +242,11 @@ def set_up(index: int) -> Request:
 def set_gso(index: int, size: int) -> Request:
     """Let a device take at most `size` bytes in one segmentation-offload packet."""
     return Request(RTM_NEWLINK, 0, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0) + _gso(size))
+
+
+def set_gro(index: int, size: int) -> Request:
+    """Let a device join frames that arrive to packets of at most `size` bytes."""
+    return Request(RTM_NEWLINK, 0, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0) + _gro(size))
 
 
 def _family(address: IpAddress) -> int:
@@ -383,16 +440,33 @@ def byte_queue(index: int, minor: int, limit: int, new: bool = True) -> Request:
     return Request(RTM_NEWQDISC, flags, body + attribute(TCA_OPTIONS, _u32(limit)))
 
 
-def netem(index: int, delay_ns: int, loss: float, limit: int, new: bool = True) -> Request:
+_NO_RATE, _ANY_RATE = 0, 2**40
+
+
+def netem(
+    index: int, delay_ns: int, jitter_ns: int, loss: float, limit: int, new: bool = True
+) -> Request:
     """Create (`new`) or change a netem root.
+
+    Without a rate, netem sends a frame with a short delay before an earlier one with a
+    long delay. With one it keeps frames in their order, so jitter comes with a rate,
+    which at 2^40 bytes/s takes no time to speak of.
 
     Parameters:
         delay_ns: one-way delay.
+        jitter_ns: how far the delay may lie from that, uniformly distributed.
         loss: as a fraction.
         limit: room for as many packets.
     """
-    options = _NETEM.pack(0, limit, round(loss * 0xFFFFFFFF), 0, 0, 0)
-    options += attribute(_NETEM_LATENCY64, struct.pack("=q", delay_ns))
+    rate = _ANY_RATE if jitter_ns else _NO_RATE
+    options = _NETEM.pack(0, limit, round(loss * 0xFFFFFFFF), 0, 0, 0) + b"".join(
+        (
+            attribute(_NETEM_LATENCY64, _S64.pack(delay_ns)),
+            attribute(_NETEM_JITTER64, _S64.pack(jitter_ns)),
+            attribute(_NETEM_RATE, struct.pack("=IiIi", min(rate, 0xFFFFFFFF), 0, 0, 0)),
+            attribute(_NETEM_RATE64, _U64.pack(rate)) if rate else b"",
+        )
+    )
     body = tc_body(index, HTB, TC_H_ROOT) + _text(TCA_KIND, "netem")
     return Request(RTM_NEWQDISC, _NEW if new else _SET, body + attribute(TCA_OPTIONS, options))
 
@@ -552,13 +626,15 @@ def queue_limit(answer: bytes) -> int:
     return int(_U32.unpack_from(options)[0]) if len(options) >= 4 else -1
 
 
-def netem_delay(answer: bytes) -> int:
-    """The delay of a netem qdisc, in ns; -1 if it is another qdisc."""
+def netem_quality(answer: bytes) -> tuple[int, int, int, int] | None:
+    """Delay and jitter of a netem (ns), loss (ppm), limit (packets); None if it is none."""
     found = attributes(answer, TCMSG.size)
     if found.get(TCA_KIND, b"").rstrip(b"\0") != b"netem":
-        return -1
+        return None
+    _, limit, loss, _, _, _ = _NETEM.unpack_from(found[TCA_OPTIONS])
     options = attributes(found[TCA_OPTIONS], _NETEM.size)
-    return int(struct.unpack("=q", options[_NETEM_LATENCY64])[0])
+    delay, jitter = (_S64.unpack(options[k])[0] for k in (_NETEM_LATENCY64, _NETEM_JITTER64))
+    return delay, jitter, round(loss / 0xFFFFFFFF * 1e6), limit
 
 
 def redirect_target(answer: bytes) -> int:

@@ -14,10 +14,12 @@ from vnemu.schema.load import LoadedExperiment
 def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[str, str]:
     """The topology and experiment files that repeat this run, as YAML text.
 
-    Overrides are in them, and so are the places and paths that the embedding chose.
+    Overrides are in them, and so are the places and paths that the embedding chose, and
+    the tunnels that were chosen for this kernel, if it was asked (`settled`).
     """
     topology = _plain(loaded.topology.doc)
     topology["name"] = experiment.topology.name
+    topology["underlay"]["tunnel"] = experiment.topology.underlay.tunnel
     for name, network in experiment.topology.networks.items():
         written = topology["networks"][name]
         for node in network.routers:

@@ -78,6 +78,7 @@ def _check_underlay(doc: TopologyDoc, report: Report) -> None:
             _known(end, doc.underlay.machines, "machine", (*where, "endpoints"), report)
         _check_ends(link, where, report)
         _check_unique(link_name(link), seen, where, "physical link", report)
+        _check_jitter(link, where, report)
 
 
 def _check_ends(link: PhysicalLinkDoc | VirtualLinkDoc, where: Path, report: Report) -> None:
@@ -130,6 +131,16 @@ def _check_quality(link: VirtualLinkDoc, where: Path, report: Report) -> None:
             (*where, "guarantee"),
             f"the guarantee {link.guarantee} is more than the limit {link.limit}",
             "raise the limit or lower the guarantee",
+        )
+    _check_jitter(link, where, report)
+
+
+def _check_jitter(link: PhysicalLinkDoc | VirtualLinkDoc, where: Path, report: Report) -> None:
+    if link.jitter and (link.delay is None or link.delay < link.jitter):
+        report(
+            (*where, "jitter"),
+            f"the jitter {link.jitter} is more than the delay {link.delay or 'none'}",
+            "the delay varies by up to the jitter either way: raise delay: or lower jitter:",
         )
 
 

@@ -17,9 +17,10 @@ from ipaddress import (
 )
 from typing import Literal
 
+from vnemu.model.impairment import Impairment
 from vnemu.model.naming import device_name
 from vnemu.model.underlay import Underlay
-from vnemu.units import Rate
+from vnemu.units import Duration, Rate, Share
 
 Interface = IPv4Interface | IPv6Interface
 IpAddress = IPv4Address | IPv6Address
@@ -84,6 +85,7 @@ class VirtualLink:
         a, b: paths of its end nodes.
         limit: never more than this in each direction; None: no limit of its own.
         guarantee: never less than this, when wanted; None: no guarantee.
+        delay, jitter, loss: see `Impairment`.
         path_by_user: the RMs it shall cross, in order; None to let the embedding choose.
         access: whether it attaches a host to its router.
         written_at: file:line of its declaration.
@@ -97,6 +99,9 @@ class VirtualLink:
     b_nic: str
     limit: Rate | None = None
     guarantee: Rate | None = None
+    delay: Duration = Duration(0)
+    jitter: Duration = Duration(0)
+    loss: Share = Share(0)
     path_by_user: tuple[str, ...] | None = None
     access: bool = False
     written_at: str = field(default="", compare=False)
@@ -105,6 +110,11 @@ class VirtualLink:
     def path(self) -> str:
         """network/name."""
         return f"{self.network}/{self.name}"
+
+    @property
+    def impairment(self) -> Impairment:
+        """Its delay, jitter and loss together."""
+        return Impairment(self.delay, self.jitter, self.loss)
 
 
 @dataclass(frozen=True)

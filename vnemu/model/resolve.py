@@ -57,12 +57,14 @@ def _underlay(loaded: Loaded[TopologyDoc]) -> Underlay:
             link.endpoints[1],
             link.rate,
             link.delay or Duration(0),
+            link.jitter or Duration(0),
             link.loss or Share(0),
             loaded.document.where(("underlay", "links", index)),
         )
         for index, link in enumerate(doc.links)
     }
-    return Underlay(tuple(doc.machines), links, doc.tunnel)
+    where = loaded.document.where(("underlay", "tunnel"))
+    return Underlay(tuple(doc.machines), links, doc.tunnel, where)
 
 
 def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetwork:
@@ -116,6 +118,9 @@ class _Builder:
             b_nic=self._nic(b, path, far),
             limit=doc.limit if doc else None,
             guarantee=doc.guarantee if doc else None,
+            delay=(doc and doc.delay) or Duration(0),
+            jitter=(doc and doc.jitter) or Duration(0),
+            loss=(doc and doc.loss) or Share(0),
             path_by_user=tuple(doc.path) if doc and doc.path else None,
             access=doc is None,
             written_at=written_at,

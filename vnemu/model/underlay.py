@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
+from vnemu.model.impairment import Impairment
 from vnemu.model.naming import device_name
 from vnemu.units import Duration, Rate, Share
 
@@ -15,8 +17,7 @@ class PhysicalLink:
 
     Parameters:
         rate: capacity of each direction, in bit/s of the frames that VRs send.
-        delay: one-way delay.
-        loss: random loss, each direction.
+        delay, jitter, loss: see `Impairment`.
         written_at: file:line of its declaration.
     """
 
@@ -25,8 +26,14 @@ class PhysicalLink:
     b: str
     rate: Rate
     delay: Duration = Duration(0)
+    jitter: Duration = Duration(0)
     loss: Share = Share(0)
     written_at: str = field(default="", compare=False)
+
+    @property
+    def impairment(self) -> Impairment:
+        """Its delay, jitter and loss together."""
+        return Impairment(self.delay, self.jitter, self.loss)
 
     def other(self, machine: str) -> str:
         """The RM at the other end."""
@@ -35,11 +42,17 @@ class PhysicalLink:
 
 @dataclass(frozen=True)
 class Underlay:
-    """All real machines and physical links, in the order of the file."""
+    """All real machines and physical links, in the order of the file.
+
+    Parameters:
+        tunnel: what VLs between machines are made of; ``auto`` until a kernel was asked.
+        tunnel_written_at: file:line of that.
+    """
 
     machines: tuple[str, ...]
     links: dict[str, PhysicalLink] = field(hash=False)
-    tunnel: str = "auto"
+    tunnel: Literal["auto", "gre", "vxlan"] = "auto"
+    tunnel_written_at: str = field(default="", compare=False)
 
     @cached_property
     def between(self) -> dict[frozenset[str], tuple[PhysicalLink, ...]]:

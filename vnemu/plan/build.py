@@ -8,19 +8,19 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from vnemu.embedding.mapping import Mapping, UnderlayPath
 from vnemu.embedding.shares import Share, shares
+from vnemu.model.impairment import Impairment
 from vnemu.model.overlay import Node, Topology, VirtualLink
 from vnemu.model.underlay import PhysicalLink
 from vnemu.plan.diff import FragmentKey, Plan
+from vnemu.plan.impair import impaired_wire, local_link, netem
 from vnemu.plan.objects import (
     FABRIC,
     Address,
     Classifier,
     Htb,
     HtbClass,
-    Ifb,
     Namespace,
     Neighbour,
-    Netem,
     Object,
     Patch,
     Port,
@@ -31,36 +31,17 @@ from vnemu.plan.objects import (
     machine_namespace,
     node_namespace,
 )
+from vnemu.plan.sizes import FRAME, OVERHEAD, gso_bytes, queue_bytes, tunnel_kind
 from vnemu.routing.static import StaticRoute, static_routes
 
 VR_MTU = 1500
 UNDERLAY_MTU = 9216
 """Room for a VR's frame and its encapsulation, so that nothing is ever fragmented."""
-OVERHEAD = {"vxlan": 50}
-"""Bytes a tunnel puts in front of a frame: outer Ethernet, IPv4, UDP and VXLAN headers."""
 
 FIRST_VL_CLASS = 0x10
-_QUEUE_SECONDS = 0.025
-_QUEUE_LEAST = 16 * 1514
-_GSO_SECONDS = 100e-6
-_GSO_LEAST, _GSO_MOST = 1514, 65536
 
 _WIRES = int(IPv4Address("100.64.0.0"))
 _TUNNELS = int(IPv4Address("100.96.0.0"))
-
-
-def queue_bytes(rate: int) -> int:
-    """Room for 25 ms at `rate` bit/s, and for 16 full frames at least."""
-    return max(_QUEUE_LEAST, int(rate * _QUEUE_SECONDS / 8))
-
-
-def gso_bytes(rate: int) -> int:
-    """The largest packet that a tunnel may carry whole over a link of `rate` bit/s.
-
-    It is what the link sends in 100 µs, so that a slow link gets single frames
-    and shares smoothly, and a fast one keeps the speed of large packets.
-    """
-    return max(_GSO_LEAST, min(_GSO_MOST, int(rate * _GSO_SECONDS / 8)))
 
 
 def tunnel_ends(number: int) -> tuple[IPv4Address, IPv4Address]:
@@ -119,6 +100,7 @@ class _Builder:
     def __init__(self, topology: Topology, mapping: Mapping) -> None:
         self._topology = topology
         self._mapping = mapping
+        self._tunnels = tunnel_kind(topology.underlay.tunnel)
         self._shares: dict[str, dict[str, Share]] = {}
 
     def keys(self) -> Iterator[FragmentKey]:
@@ -159,6 +141,7 @@ class _Builder:
         underlay = self._topology.underlay
         number = underlay.numbers[link.name]
         addresses = wire_ends(number)
+        overhead = OVERHEAD[self._tunnels]
         ports = [
             Port(
                 machine_namespace(machine),
@@ -172,8 +155,8 @@ class _Builder:
             peer = ports[1 - end]
             yield Address(port.namespace, port.device, IPv4Interface((addresses[end], 31)))
             yield Neighbour(port.namespace, port.device, addresses[1 - end], peer.mac)
-            yield Htb(port.namespace, port.device, link.rate.bps, OVERHEAD["vxlan"], leaf=False)
-            yield from _wire_impairments(link, port, f"ifb{number}")
+            yield Htb(port.namespace, port.device, link.rate.bps, overhead, leaf=False)
+            yield from impaired_wire(link, port, f"ifb{number}", UNDERLAY_MTU)
 
     def _node(self, node: Node) -> Iterator[Object]:
         """A VR or host: its namespace, NICs, addresses and start-up routes."""
@@ -202,23 +185,34 @@ class _Builder:
         path = self._mapping.paths[link.path]
         vif_a = self._topology.vifs[link.a, link.a_nic]
         vif_b = self._topology.vifs[link.b, link.b_nic]
-        if path.links:
-            yield from self._tunnel(path)
-            for vif, tunnel in ((vif_a, f"t{path.number}a"), (vif_b, f"t{path.number}b")):
-                yield Patch(FABRIC, vif, tunnel)
-                yield Patch(FABRIC, tunnel, vif)
-        elif link.limit is not None:
-            yield from _limited_patch(path.number, link.limit.bps, vif_a, vif_b)
-        else:
-            yield Patch(FABRIC, vif_a, vif_b)
-            yield Patch(FABRIC, vif_b, vif_a)
+        if not path.links:
+            limit = link.limit.bps if link.limit else None
+            yield from local_link(path.number, (vif_a, vif_b), limit, link.impairment, VR_MTU)
+            return
+        yield from self._tunnel(path, link.impairment)
+        slowest = self._slowest(path)
+        for vif, tunnel in ((vif_a, f"t{path.number}a"), (vif_b, f"t{path.number}b")):
+            yield Patch(FABRIC, vif, tunnel)
+            yield Patch(FABRIC, tunnel, vif)
+            if link.impairment:
+                yield netem(FABRIC, vif, link.impairment, slowest)
 
-    def _tunnel(self, path: UnderlayPath) -> Iterator[Object]:
+    def _slowest(self, path: UnderlayPath) -> int:
+        return min(self._topology.underlay.links[name].rate.bps for name in path.links)
+
+    def _largest(self, path: UnderlayPath, impairment: Impairment) -> int:
+        """The largest packet that may cross a path whole."""
+        links = self._topology.underlay.links
+        if impairment.is_random or any(links[name].impairment.is_random for name in path.links):
+            return FRAME
+        return gso_bytes(self._slowest(path))
+
+    def _tunnel(self, path: UnderlayPath, impairment: Impairment) -> Iterator[Object]:
         """Both ends of a tunnel, and the host routes that pin it to its path."""
         number = path.number
         outer_a, outer_b = tunnel_ends(number)
         links = self._topology.underlay.links
-        gso = gso_bytes(min(links[name].rate.bps for name in path.links))
+        gso = self._largest(path, impairment)
         for end, letter, machine, local, remote in (
             (0, "a", path.machines[0], outer_a, outer_b),
             (1, "b", path.machines[-1], outer_b, outer_a),
@@ -226,7 +220,16 @@ class _Builder:
             outer = machine_namespace(machine)
             mac = _tunnel_mac(number, end)
             yield Tunnel(
-                f"t{number}{letter}", outer, "vxlan", number, local, remote, mac, VR_MTU, gso
+                f"t{number}{letter}",
+                outer,
+                self._tunnels,
+                number,
+                local,
+                remote,
+                mac,
+                VR_MTU,
+                gso,
+                joins=not impairment.is_random,
             )
             yield Address(outer, "lo", IPv4Interface((local, 32)))
         for name, before, behind in path.hops():
@@ -259,33 +262,3 @@ class _Builder:
         if link not in self._shares:
             self._shares[link] = shares(self._topology, self._mapping, link)
         return self._shares[link]
-
-
-def _wire_impairments(link: PhysicalLink, port: Port, ifb: str) -> Iterator[Object]:
-    """Delay and loss act where frames arrive, never on the device that shapes the rate."""
-    if not link.delay.amount and not link.loss.amount:
-        return
-    # netem counts packets: room for all that the link sends in its delay, in
-    # small frames, and a queue's worth beside.
-    limit = 1000 + int(link.rate.bps * link.delay.seconds / 8 / 64)
-    yield Ifb(port.namespace, ifb, bytes((0x12, *port.mac[1:])), UNDERLAY_MTU)
-    yield Patch(port.namespace, port.device, ifb)
-    yield Netem(port.namespace, ifb, link.delay.amount, link.loss.fraction, limit)
-
-
-def _limited_patch(number: int, limit: int, vif_a: str, vif_b: str) -> Iterator[Object]:
-    """A VL with a limit on one RM: shaped at the receiving vif.
-
-    A pair in between cuts large packets into frames before they are shaped, as
-    the tunnel does for VLs between RMs.
-    """
-    ends = [
-        Port(FABRIC, f"c{number}{letter}", bytes((0x16, end, *number.to_bytes(4, "big"))))
-        for end, letter in enumerate("ab")
-    ]
-    yield Veth(ends[0], ends[1], VR_MTU, gso_bytes(limit))
-    for end, vif in zip(ends, (vif_a, vif_b), strict=True):
-        yield Patch(FABRIC, vif, end.device)
-        yield Patch(FABRIC, end.device, vif)
-        yield Htb(FABRIC, vif, limit, 0, leaf=True)
-        yield Queue(FABRIC, vif, 1, queue_bytes(limit))

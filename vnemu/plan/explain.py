@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vnemu.embedding.mapping import Mapping
 from vnemu.embedding.shares import shares
+from vnemu.model.impairment import Impairment
 from vnemu.model.overlay import Topology
 from vnemu.plan.build import build
 from vnemu.plan.diff import Action, diff
@@ -22,13 +23,16 @@ def explain(topology: Topology, mapping: Mapping) -> str:
     sections = (
         ("Where the nodes are", _placed(topology, mapping)),
         ("Where the virtual links go", _paths(topology, mapping)),
+        ("Tunnels between machines", _tunnels(topology)),
+        ("Delay, jitter and loss, each direction", _impaired(topology)),
         ("Shares of the physical links, each direction", _shares(topology, mapping)),
         ("Addresses", _addresses(topology)),
         ("Actions", (f"  {action}" for action in first_actions(topology, mapping))),
     )
     lines = [f"Plan of {topology.name}"]
     for title, section in sections:
-        lines += ["", title, *section]
+        shown = list(section)
+        lines += ["", title, *shown] if shown else []
     return "\n".join(lines) + "\n"
 
 
@@ -41,6 +45,25 @@ def _paths(topology: Topology, mapping: Mapping) -> Iterator[str]:
     for path in topology.links:
         way = " - ".join(mapping.paths[path].machines)
         yield f"  {path:<16} {way:<24} {mapping.why[path]}"
+
+
+def _tunnels(topology: Topology) -> Iterator[str]:
+    declared = topology.underlay.tunnel
+    if not topology.underlay.links:
+        return
+    if declared == "auto":
+        yield "  shown as vxlan; tunnel: auto becomes gre on a kernel that has it"
+    else:
+        yield f"  {declared}"
+
+
+def _impaired(topology: Topology) -> Iterator[str]:
+    for name, physical in topology.underlay.links.items():
+        if physical.impairment:
+            yield f"  {name:<16} {physical.impairment}, physical link"
+    for path, link in topology.links.items():
+        if link.impairment:
+            yield f"  {path:<16} {link.impairment}"
 
 
 def _shares(topology: Topology, mapping: Mapping) -> Iterator[str]:
@@ -85,8 +108,18 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
                 "why": mapping.why[path],
                 "limit": str(link.limit) if link.limit else None,
                 "guarantee": str(link.guarantee) if link.guarantee else None,
+                **_impairment(link.impairment),
             }
             for path, link in topology.links.items()
+        },
+        "tunnel": topology.underlay.tunnel,
+        "physical_links": {
+            name: {
+                "ends": [physical.a, physical.b],
+                "rate": str(physical.rate),
+                **_impairment(physical.impairment),
+            }
+            for name, physical in topology.underlay.links.items()
         },
         "shares": {
             name: {
@@ -99,4 +132,12 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
             {"do": a.verb, "what": str(a.target), "for": " ".join(a.reason).strip()}
             for a in first_actions(topology, mapping)
         ],
+    }
+
+
+def _impairment(impairment: Impairment) -> dict[str, str | None]:
+    return {
+        "delay": str(impairment.delay) if impairment.delay.amount else None,
+        "jitter": str(impairment.jitter) if impairment.jitter.amount else None,
+        "loss": str(impairment.loss) if impairment.loss.amount else None,
     }

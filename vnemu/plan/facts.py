@@ -59,7 +59,9 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
         case Classifier():
             yield ("filter", item.namespace, item.device, item.destination), item.minor
         case Netem():
-            yield ("netem", item.namespace, item.device), item.delay
+            ppm = round(item.loss * 1e6)
+            quality = (item.delay, item.jitter, ppm, item.limit)
+            yield ("netem", item.namespace, item.device), quality
         case Patch():
             yield ("patch", item.namespace, item.source), item.target
 

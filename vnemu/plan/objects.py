@@ -92,22 +92,25 @@ class Tunnel:
     """One end of a tunnel: its outer side in an RM, its device in the fabric.
 
     Parameters:
+        kind: the kernel's name of it; gretap is GRE that carries Ethernet frames.
         number: the tunnel's key (VXLAN's VNI).
         gso: largest segmentation-offload packet it takes, in bytes; larger ones
             are cut into frames before they are encapsulated.
+        joins: whether segments that arrive together may go on as one packet.
     """
 
     device: str
     outer: str
-    kind: Literal["vxlan"]
+    kind: Literal["gretap", "vxlan"]
     number: int
     local: IPv4Address
     remote: IPv4Address
     mac: bytes
     mtu: int
     gso: int
+    joins: bool = True
     RANK: ClassVar[int] = 2
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"gso", "joins"})
 
     @property
     def key(self) -> Key:
@@ -291,15 +294,20 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class Netem:
-    """Delay (ns) and loss (fraction) for what leaves a device; room for `limit` packets."""
+    """Delay and jitter (ns) and loss (fraction) for what leaves a device.
+
+    Parameters:
+        limit: room for as many packets.
+    """
 
     namespace: str
     device: str
     delay: int
+    jitter: int
     loss: float
     limit: int
     RANK: ClassVar[int] = 11
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"delay", "loss", "limit"})
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"delay", "jitter", "loss", "limit"})
 
     @property
     def key(self) -> Key:
@@ -308,8 +316,9 @@ class Netem:
 
     def __str__(self) -> str:
         return (
-            f"netem {self.namespace} {self.device}: delay {self.delay / 1e6:g} ms, "
-            f"loss {self.loss * 100:g}%"
+            f"netem {self.namespace} {self.device}: delay {self.delay / 1e6:g} ms"
+            + (f" ± {self.jitter / 1e6:g} ms" if self.jitter else "")
+            + f", loss {self.loss * 100:g}%"
         )
 
 

@@ -17,6 +17,9 @@ _NAME = re.compile(NAME_PATTERN)
 
 SLOWEST = Rate(1_000)
 FASTEST = Rate(10**12)
+LONGEST_DELAY = Duration(60 * 10**9)
+LARGEST_JITTER = Duration(2 * 10**9)
+"""netem silently takes 2^31 - 1 ns for any more."""
 
 
 class Strict(BaseModel):
@@ -70,6 +73,18 @@ def check_rate(rate: Rate) -> Rate:
     return rate
 
 
+def _check_delay(delay: Duration) -> Duration:
+    if delay > LONGEST_DELAY:
+        raise ValueError(f"{delay} is out of range: a delay is at most {LONGEST_DELAY}")
+    return delay
+
+
+def _check_jitter(jitter: Duration) -> Duration:
+    if jitter > LARGEST_JITTER:
+        raise ValueError(f"{jitter} is out of range: jitter is at most {LARGEST_JITTER}")
+    return jitter
+
+
 def _positive(value: Duration) -> Duration:
     if value.amount == 0:
         raise ValueError("must be more than 0s")
@@ -111,6 +126,8 @@ LinkRate = Annotated[Rate, AfterValidator(check_rate)]
 NONE = "none"
 RateOrNone = LinkRate | Literal["none"]
 Span = Annotated[Duration, AfterValidator(_positive)]
+Delay = Annotated[Duration, AfterValidator(_check_delay)]
+Jitter = Annotated[Duration, AfterValidator(_check_jitter)]
 Loss = Share
 IPv4Prefix = Annotated[
     ipaddress.IPv4Network | Literal[False],

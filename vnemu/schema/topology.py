@@ -8,17 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from vnemu.schema.fields import (
+    Delay,
     Endpoints,
     IPv4Prefix,
     IPv4Subnet,
     IPv6Prefix,
     IPv6Subnet,
+    Jitter,
     LinkRate,
     Loss,
     Name,
     Strict,
 )
-from vnemu.units import Duration
 
 
 def _short_name(value: Any) -> str:
@@ -43,6 +44,11 @@ def _names_to_mapping(value: Any) -> Any:
     return value
 
 
+_DELAY = "one-way delay; needs netem in the kernel"
+_JITTER = "the delay varies by up to this either way, in order; needs netem in the kernel"
+_LOSS = "random loss in each direction; needs netem in the kernel"
+
+
 class MachineDoc(Strict):
     """A real machine (RM) of the underlay."""
 
@@ -53,8 +59,9 @@ class PhysicalLinkDoc(Strict):
     name: Name | None = Field(None, description="default: its endpoints joined by '-'")
     endpoints: Endpoints
     rate: LinkRate = Field(description="capacity in each direction, counted in the VRs' frames")
-    delay: Duration | None = Field(None, description="one-way delay; needs netem in the kernel")
-    loss: Loss | None = Field(None, description="random loss; needs netem in the kernel")
+    delay: Delay | None = Field(None, description=_DELAY)
+    jitter: Jitter | None = Field(None, description=_JITTER)
+    loss: Loss | None = Field(None, description=_LOSS)
 
 
 class UnderlayDoc(Strict):
@@ -68,7 +75,9 @@ class UnderlayDoc(Strict):
         ),
     ] = Field(min_length=1)
     links: list[PhysicalLinkDoc] = []
-    tunnel: Literal["auto", "vxlan"] = "auto"
+    tunnel: Literal["auto", "gre", "vxlan"] = Field(
+        "auto", description="what virtual links between machines are; auto: gre if it is there"
+    )
 
 
 class RouterDoc(Strict):
@@ -90,6 +99,9 @@ class VirtualLinkDoc(Strict):
     endpoints: Endpoints
     limit: LinkRate | None = Field(None, description="never more than this, in each direction")
     guarantee: LinkRate | None = Field(None, description="never less than this when wanted")
+    delay: Delay | None = Field(None, description=_DELAY)
+    jitter: Jitter | None = Field(None, description=_JITTER)
+    loss: Loss | None = Field(None, description=_LOSS)
     path: Annotated[list[Name], Field(min_length=1)] | None = Field(
         None, description="the RMs it crosses, in order; chosen when left out"
     )

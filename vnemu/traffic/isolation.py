@@ -81,7 +81,7 @@ def craft(forgery: Forgery) -> dict[str, list[bytes]]:
     """
     try:
         from scapy.layers.inet import IP, UDP
-        from scapy.layers.l2 import ARP, Dot1Q, Ether
+        from scapy.layers.l2 import ARP, GRE, Dot1Q, Ether
         from scapy.layers.vxlan import VXLAN
         from scapy.packet import Raw
     except ImportError as error:
@@ -100,12 +100,15 @@ def craft(forgery: Forgery) -> dict[str, list[bytes]]:
         "forged tunnel key": [
             Ether(dst=_BROADCAST)
             / IP(src=local, dst=remote)
-            / UDP(sport=4789, dport=4789)
-            / VXLAN(vni=key, flags=0x08)
+            / outer
             / Ether(dst=_BROADCAST, src=_source("forged tunnel key"), type=0x88B5)
             / body
             for key, one, other in forgery.tunnels
             for local, remote in ((one, other), (other, one))
+            for outer in (
+                UDP(sport=4789, dport=4789) / VXLAN(vni=key, flags=0x08),
+                GRE(proto=_ETHERNET_IN_GRE, key_present=1, key=key),
+            )
         ],
     }
     for kind, (ethertype, target) in _ETHERTYPES.items():

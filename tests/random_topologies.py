@@ -57,12 +57,23 @@ def trees(draw: st.DrawFn, names: list[str], extra: int = 2) -> list[tuple[str, 
 RATES = st.sampled_from(["5mbit", "10mbit", "32mbit", "100mbit", "1gbit"])
 
 
+QUALITIES = st.sampled_from(
+    [
+        {},
+        {"delay": "10ms"},
+        {"loss": "0.1%"},
+        {"delay": "20ms", "jitter": "5ms"},
+        {"delay": "1ms", "jitter": "1ms", "loss": "2%"},
+    ]
+)
+
+
 @st.composite
 def networks(draw: st.DrawFn, machines: list[str], most: int = 5) -> Data:
     routers = [f"r{n}" for n in range(1, draw(st.integers(1, most)) + 1)]
     links: list[Data] = []
     for edge in draw(trees(routers)):
-        link: Data = {"endpoints": list(edge)}
+        link: Data = {"endpoints": list(edge), **draw(QUALITIES)}
         if draw(st.booleans()):
             link["limit"] = draw(RATES)
         elif draw(st.booleans()):
@@ -82,9 +93,12 @@ def networks(draw: st.DrawFn, machines: list[str], most: int = 5) -> Data:
 def documents(draw: st.DrawFn, machines: int = 4) -> Data:
     """A valid topology file, as data."""
     names = [f"m{n}" for n in range(1, draw(st.integers(1, machines)) + 1)]
-    physical = [{"endpoints": list(e), "rate": draw(RATES)} for e in draw(trees(names))]
+    physical = [
+        {"endpoints": list(e), "rate": draw(RATES), **draw(QUALITIES)} for e in draw(trees(names))
+    ]
+    tunnel = draw(st.sampled_from(["auto", "gre", "vxlan"]))
     return {
-        "underlay": {"machines": names, "links": physical},
+        "underlay": {"machines": names, "links": physical, "tunnel": tunnel},
         "networks": {name: draw(networks(names)) for name in ["a", "b"][: draw(st.integers(1, 2))]},
     }
 

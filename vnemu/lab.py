@@ -115,7 +115,7 @@ class Lab:
 
     def __enter__(self) -> Self:
         if not capsule.inside():
-            raise InternalError(
+            raise InputError(
                 "a lab runs in a capsule: call vnemu.capsule.enter() first, at the top of "
                 "the program, or use the vnemu command"
             )

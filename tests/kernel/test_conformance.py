@@ -60,6 +60,8 @@ WIRED = [*NAMESPACES, WIRE]
 VIFS = [*NAMESPACES, ROUTER, VIF, VIF2]
 LOCAL, REMOTE = IPv4Address("100.96.0.2"), IPv4Address("100.96.0.3")
 TUNNEL = Tunnel("t1a", RM, "vxlan", 1, LOCAL, REMOTE, mac(7), 1500, 1514)
+GRE = replace(TUNNEL, kind="gretap")
+OTHER_GRE = replace(GRE, device="t2a", number=2, local=REMOTE, remote=LOCAL)
 ON_WIRE = Address(RM, "wire", IPv4Interface("100.64.0.0/31"))
 ON_VIF_4 = Address(ROUTER.name, "eth0", IPv4Interface("10.0.0.1/30"))
 ON_VIF_6 = Address(ROUTER.name, "eth0", IPv6Interface("fd00::1/64"))
@@ -75,7 +77,8 @@ DEFAULT_4 = replace(ROUTE_4, destination=IPv4Network("0.0.0.0/0"))
 DEFAULT_6 = replace(ROUTE_6, destination=IPv6Network("::/0"))
 NEIGHBOUR = Neighbour(RM, "wire", IPv4Address("100.64.0.1"), mac(2))
 IFB = Ifb(RM, "ifb0", mac(8), 9216)
-NETEM = Netem(RM, "ifb0", 10_000_000, 0.01, 1000)
+NETEM = Netem(RM, "ifb0", 10_000_000, 0, 0.01, 1000)
+QUALITY = Netem(FABRIC, "vif", 3 * 10**9, 10**9, 0.5, 123_456)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,11 @@ CASES = [
     ),
     Case("veth-wire", WIRE, NAMESPACES),
     Case("veth-vif", VIF, [*NAMESPACES, ROUTER], replace(VIF, gso=1514)),
-    Case("tunnel", TUNNEL, WIRED),
+    Case("tunnel", TUNNEL, WIRED, replace(TUNNEL, gso=9000, joins=False)),
+    Case("tunnel-frame-by-frame", replace(TUNNEL, joins=False), WIRED, TUNNEL),
+    Case("gre", GRE, WIRED, replace(GRE, gso=9000, joins=False), feature="gre"),
+    Case("gre-large-key", replace(GRE, number=0xFFFFFF), WIRED, feature="gre"),
+    Case("gre-second", GRE, [*WIRED, OTHER_GRE], feature="gre"),
     Case("tunnel-large-key", replace(TUNNEL, number=0xFFFFFF), WIRED),
     Case("address-4", ON_VIF_4, VIFS),
     Case("address-6", ON_VIF_6, VIFS),
@@ -129,6 +136,9 @@ CASES = [
     Case("patch", Patch(FABRIC, "vif", "vif2"), VIFS, Patch(FABRIC, "vif", "vif")),
     Case("ifb", IFB, WIRED, feature="ifb"),
     Case("netem", NETEM, [*WIRED, IFB], replace(NETEM, delay=20_000_000), feature="netem"),
+    Case("netem-jitter", QUALITY, VIFS, replace(QUALITY, jitter=0), feature="netem"),
+    Case("netem-loss", replace(QUALITY, loss=1.0), VIFS, QUALITY, feature="netem"),
+    Case("netem-room", QUALITY, VIFS, replace(QUALITY, limit=2**31 - 1), feature="netem"),
 ]
 # Their namespaces and devices are all there is to miss.
 STANDS_ON = [case for case in CASES if case.base]

@@ -342,6 +342,7 @@ class TestSetUp:
 
         lab = Lab.from_file(PAPER)
         monkeypatch.setattr("vnemu.lab.require", lambda topology: None)
+        monkeypatch.setattr("vnemu.lab.settle", lambda topology: (topology, ""))
         monkeypatch.setattr(NetlinkSocket, "send", counting)
         with lab:
             total = next(numbers)

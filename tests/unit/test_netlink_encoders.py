@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -72,6 +73,27 @@ class TestLinks:
         assert data.get_attr("IFLA_VXLAN_LEARNING") == 0
         assert data.get_attr("IFLA_VXLAN_UDP_CSUM") == 0
 
+    def test_gretap(self) -> None:
+        local, remote = IPv4Address("100.96.0.2"), IPv4Address("100.96.0.3")
+        found = decoded(rt.new_gretap(END, 9, 0xABCDE, local, remote), ifinfmsg)
+        assert nested(found, "IFLA_LINKINFO", "IFLA_INFO_KIND") == "gretap"
+        assert found.get_attr("IFLA_LINK_NETNSID") == 9
+        assert found.get_attr("IFLA_NET_NS_FD") == 7
+        data = nested(found, "IFLA_LINKINFO", "IFLA_INFO_DATA")
+        assert data.get_attr("IFLA_GRE_IKEY") == data.get_attr("IFLA_GRE_OKEY") == 0xABCDE
+        keyed = 0x2000
+        assert data.get_attr("IFLA_GRE_IFLAGS") == data.get_attr("IFLA_GRE_OFLAGS") == keyed
+        assert data.get_attr("IFLA_GRE_LOCAL") == str(local)
+        assert data.get_attr("IFLA_GRE_REMOTE") == str(remote)
+        assert data.get_attr("IFLA_GRE_TTL") == 64
+        assert data.get_attr("IFLA_GRE_PMTUDISC") == 1
+
+    def test_number_of_a_namespace(self) -> None:
+        request = rt.number_namespace(7, 3)
+        assert (request.kind, request.flags) == (88, 0)
+        # struct rtgenmsg padded, NETNSA_NSID (1), NETNSA_FD (3)
+        assert request.body == struct.pack("=IHHIHHI", 0, 8, 1, 3, 8, 3, 7)
+
     def test_ifb(self) -> None:
         found = decoded(rt.new_ifb(END), ifinfmsg)
         assert nested(found, "IFLA_LINKINFO", "IFLA_INFO_KIND") == "ifb"
@@ -92,6 +114,14 @@ class TestLinks:
         found = decoded(rt.set_gso(101, 1514), ifinfmsg)
         assert found.get_attr("IFLA_GSO_MAX_SIZE") == 1514
         assert (found["flags"], found["change"]) == (0, 0)
+
+    def test_gro(self) -> None:
+        attrs = decoded(rt.set_gro(101, 1), ifinfmsg)["attrs"]
+        assert "IFLA_GSO_MAX_SIZE" not in dict(attrs)
+        assert rt.attributes(rt.set_gro(101, 1).body, 16) == {58: b"\1\0\0\0", 64: b"\1\0\0\0"}
+        made = rt.attributes(rt.new_ifb(replace(END, gro=1)).body, 16)
+        assert (made[58], made[64]) == (b"\1\0\0\0",) * 2
+        assert not {58, 64} & rt.attributes(rt.new_ifb(END).body, 16).keys()
 
     def test_a_name_of_15_characters(self) -> None:
         found = decoded(rt.new_ifb(rt.End(7, 1, "n" * 15, MAC, 1500)), ifinfmsg)
@@ -215,12 +245,26 @@ class TestShaper:
         assert decoded(request, tcmsg)["parent"] == ROOT
 
     def test_netem(self) -> None:
-        request = rt.netem(101, 5_000_000_000, 0.25, 1234)
+        request = rt.netem(101, 5_000_000_000, 0, 0.25, 1234)
         found = decoded(request, tcmsg)
         assert (found["parent"], found.get_attr("TCA_KIND")) == (ROOT, "netem")
         options = _options(request)
-        assert struct.unpack_from("=III", options) == (0, 1234, 2**30)
-        assert rt.attributes(options, 24) == {10: struct.pack("=q", 5_000_000_000)}
+        assert struct.unpack_from("=IIIIII", options) == (0, 1234, 2**30, 0, 0, 0)
+        attributes = rt.attributes(options, 24)
+        assert attributes[10] == struct.pack("=q", 5_000_000_000)
+        assert attributes[11] == bytes(8)
+        assert attributes[6][:4] == bytes(4)  # no rate, also if there was one before
+
+    def test_netem_keeps_order_under_jitter(self) -> None:
+        attributes = rt.attributes(_options(rt.netem(1, 10**7, 4 * 10**9, 0.0, 1)), 24)
+        assert attributes[11] == struct.pack("=q", 4 * 10**9)
+        assert struct.unpack("=IiIi", attributes[6]) == (2**32 - 1, 0, 0, 0)
+        (octets_a_second,) = struct.unpack("=Q", attributes[8])
+        assert 1514 * 10**9 // octets_a_second <= 1  # ns for a full frame
+
+    @pytest.mark.parametrize(("loss", "shown"), [(0.0, 0), (1.0, 2**32 - 1), (0.001, 4294967)])
+    def test_netem_loss(self, loss: float, shown: int) -> None:
+        assert struct.unpack_from("=IIIIII", _options(rt.netem(1, 0, 0, loss, 9)))[2] == shown
 
 
 def _options(request: Request) -> bytes:
@@ -310,11 +354,13 @@ class TestAnswers:
     def test_classifier_minor(self) -> None:
         assert rt.classifier_minor(rt.classify(1, IPv4Address("100.96.0.2"), 0x1234).body) == 0x1234
 
-    def test_netem_delay(self) -> None:
-        assert rt.netem_delay(rt.netem(1, 10**10, 0.0, 1).body) == 10**10
+    @pytest.mark.parametrize("ppm", [0, 1, 1000, 333_333, 10**6])
+    def test_netem_quality(self, ppm: int) -> None:
+        request = rt.netem(1, 10**10, 10**9, ppm / 1e6, 77)
+        assert rt.netem_quality(request.body) == (10**10, 10**9, ppm, 77)
 
     def test_netem_is_not_there(self) -> None:
-        assert rt.netem_delay(rt.new_htb(1, 0).body) == -1
+        assert rt.netem_quality(rt.new_htb(1, 0).body) is None
 
     def test_counters_of_a_qdisc_without_statistics(self) -> None:
         assert rt.counters(rt.tc_body(1)) == rt.Counters(0, 0, 0, 0)

@@ -19,9 +19,10 @@ import os
 import resource
 import signal
 import sys
+import termios
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from vnemu import linux
 from vnemu.capsule import private
@@ -37,6 +38,7 @@ _NAMESPACES = (
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _AWAITED = (signal.SIGINT, *_FORWARDED)
 
+_KILLED = 128 + signal.SIGKILL
 _READY = "ready"
 _entered: list[str] = []
 """What the capsule of this process rests on, once it is in one."""
@@ -91,11 +93,15 @@ def _allow_many_files() -> None:
 
 def _part() -> None:
     answer, question = os.pipe()
+    terminal = _terminal()
     keeper = os.fork()
     if keeper:
         os.close(question)
         _await_namespaces(keeper, answer)
-        _wait_outside(keeper)
+        code = _wait_outside(keeper)
+        if code == _KILLED:
+            _restore(terminal)
+        os._exit(code)
     os.close(answer)
     _keep(question)
 
@@ -131,7 +137,7 @@ def _keep(question: int) -> None:
     if supervisor:
         os.close(lifeline)
         os.close(question)
-        _wait_outside(supervisor)
+        os._exit(_wait_outside(supervisor))
     os.close(held)
     _supervise(lifeline, question)
 
@@ -155,13 +161,28 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
-def _wait_outside(child: int) -> NoReturn:
-    """Pass signals on, wait, and exit as the child did."""
+def _terminal() -> list[Any] | None:
+    try:
+        return termios.tcgetattr(sys.stdin.fileno())
+    except (OSError, ValueError, AttributeError, termios.error):
+        return None
+
+
+def _restore(terminal: list[Any] | None) -> None:
+    """Put the terminal's settings back: who changed them inside can no longer do it."""
+    if terminal is not None:
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        with suppress(termios.error):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, terminal)
+
+
+def _wait_outside(child: int) -> int:
+    """Pass signals on, wait, and return what the child exited with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells those inside itself
     for number in _FORWARDED:
         signal.signal(number, lambda n, _: _pass_on(child, n))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
-    os._exit(_wait_for(child))
+    return _wait_for(child)
 
 
 def _pass_on(child: int, number: int) -> None:

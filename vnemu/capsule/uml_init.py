@@ -22,6 +22,7 @@ import termios
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,7 +41,11 @@ _NEEDED = (
 _POWER_OFF = 0x4321FEDC
 _SYNC_SECONDS = 1.0
 _CONSOLES = ("/dev/tty1", "/dev/tty1", "/dev/tty2")
+_CONTROL = "/dev/tty3"
+_LAST_WORDS_SECONDS = 5.0
 _DISABLED = b"\0"
+_ESCAPE, _END = b"\x10", b"\x10\x04"  # as `uml_console` writes them
+_PIECE = 1 << 16
 _SECURE = linux.MS_NOSUID | linux.MS_NODEV
 
 
@@ -50,16 +55,16 @@ def main() -> None:
     job = json.loads((folder / "job.json").read_text())
     # /run is about to be hidden, and the folder with it.
     status = os.open(folder / "status", os.O_WRONLY)
-    code = 255
+    code = ""  # none: the kernel's log tells why
     try:
         _mount()
-        code = _Job(job).run()
+        code = str(_Job(job).run())
     except BaseException:  # the last line of defence: it goes to the kernel's log
         Path("/dev/console").write_text(traceback.format_exc())
     with suppress(OSError):
         os.kill(-1, signal.SIGKILL)
     os.sync()
-    os.write(status, str(code).encode())
+    os.write(status, code.encode())
     os.close(status)
     os.sync()
     ctypes.CDLL(None).reboot(_POWER_OFF)
@@ -90,9 +95,14 @@ class _Job:
         self._tty: list[bool] = job["tty"]
         self._consoles = [os.open(path, os.O_RDWR | os.O_NOCTTY) for path in _CONSOLES]
         for fd, tty in zip(self._consoles[1:], self._tty[1:], strict=True):
-            _set_output(fd, cooked=tty and self._tty[0])
-        _set_input(self._consoles[0], self._tty[0], echo=self._tty[0] and self._tty[1])
+            _set_output(fd, cooked=tty and job["raw"])
+        _set_input(self._consoles[0], self._tty[0], echo=job["raw"])
         self._resize(*job["size"])
+        self._control = os.open(_CONTROL, os.O_RDWR | os.O_NOCTTY)
+        _set_input(self._control, tty=False)
+        self._closed = {number: threading.Event() for number in (1, 2)}
+        self._feeders: list[threading.Thread] = []
+        self._printers: list[threading.Thread] = []
         self._command = 0
 
     def run(self) -> int:
@@ -100,48 +110,52 @@ class _Job:
         # The terminal is this process's: were it the command's, its end would hang
         # the line up with the last output still on it.
         os.setsid()
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is never in the foreground
         if self._tty[0]:
             fcntl.ioctl(self._consoles[0], termios.TIOCSCTTY, 1)
-        ends, pumps = self._wire()
+        ends = self._wire()
+        self._say("READY")
         self._command = os.fork()
         if not self._command:
             self._become_command(ends)
         for fd in {ends[i] for i in range(3) if not self._tty[i]}:
             os.close(fd)
-        for target in (self._listen, _sync_now_and_then):
-            threading.Thread(target=target, daemon=True).start()
+        others = (_thread(self._listen), _thread(_sync_now_and_then))
+        for thread in (*self._feeders, *self._printers, *others):
+            thread.start()
         code = self._reap()
         with suppress(OSError):
             os.kill(-1, signal.SIGKILL)  # whoever still holds a pipe's end
-        for pump in pumps:
-            pump.join(5)
+        for printer in self._printers:
+            printer.join(_LAST_WORDS_SECONDS)
         for fd in self._consoles[1:]:
             termios.tcdrain(fd)
         return code
 
-    def _wire(self) -> tuple[list[int], list[threading.Thread]]:
+    def _wire(self) -> list[int]:
         """The command's three descriptors; where outside is no terminal, inside is a pipe."""
-        ends, pumps = [], []
+        ends = list(self._consoles)
         for number, console in enumerate(self._consoles):
             if self._tty[number]:
-                ends.append(console)
                 continue
             out, into = os.pipe()
-            source, target, end = (console, into, out) if number == 0 else (out, console, into)
-            pump = threading.Thread(target=_pump, args=(source, target, number == 0), daemon=True)
-            pump.start()
-            ends.append(end)
-            if number:
-                pumps.append(pump)
-        return ends, pumps
+            if number == 0:
+                ends[number] = out
+                self._feeders.append(_thread(_pump_in, console, into))
+            else:
+                ends[number] = into
+                self._printers.append(_thread(_pump_out, out, console, self._closed[number]))
+        return ends
+
+    def _say(self, line: str) -> None:
+        os.write(self._control, line.encode() + b"\n")
 
     def _become_command(self, ends: list[int]) -> NoReturn:
         try:
+            os.setpgid(0, 0)
             if self._tty[0]:
-                os.setpgid(0, 0)
-                signal.signal(signal.SIGTTOU, signal.SIG_IGN)
                 os.tcsetpgrp(self._consoles[0], os.getpid())
-                signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
             for number, fd in enumerate(ends):
                 os.dup2(fd, number)
             os.closerange(3, 256)
@@ -161,21 +175,30 @@ class _Job:
                 return code if code >= 0 else 128 - code
 
     def _listen(self) -> None:
-        """Take signals and sizes from the control line."""
-        fd = os.open("/dev/tty3", os.O_RDONLY | os.O_NOCTTY)
-        _set_input(fd, False, echo=False)
-        with os.fdopen(fd) as lines:
+        """Take signals and what happens to the consoles from the control line."""
+        with os.fdopen(self._control) as lines:
             for line in lines:
-                words = line.split()
-                if words[:1] == ["SIZE"]:
-                    self._resize(int(words[1]), int(words[2]))
-                elif words:
-                    with suppress(ProcessLookupError):
-                        os.kill(self._command, signal.Signals[words[0]])
+                match line.split():
+                    case ["SIZE", rows, columns]:
+                        self._resize(int(rows), int(columns))
+                    case ["CLOSE", number]:
+                        self._closed[int(number)].set()
+                    case [name]:
+                        self._pass_on(signal.Signals[name])
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        """As outside, Ctrl-C is for the whole group, and other signals for its leader."""
+        send = os.killpg if number == signal.SIGINT else os.kill
+        with suppress(ProcessLookupError):
+            send(self._command, number)
 
     def _resize(self, rows: int, columns: int) -> None:
         for fd in self._consoles[1:]:
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _thread(target: Callable[..., None], *args: object) -> threading.Thread:
+    return threading.Thread(target=target, args=args, daemon=True)
 
 
 def _set_output(fd: int, *, cooked: bool) -> None:
@@ -188,39 +211,51 @@ def _set_output(fd: int, *, cooked: bool) -> None:
     termios.tcsetattr(fd, termios.TCSANOW, mode)
 
 
-def _set_input(fd: int, tty: bool, *, echo: bool) -> None:
-    """A terminal keeps its usual keys; data from elsewhere comes through as it is.
-
-    Then only end of file and "literal next" are left on: see `private._feed`.
-    """
+def _set_input(fd: int, tty: bool, *, echo: bool = False) -> None:
+    """A terminal keeps its usual keys; data from elsewhere comes through as it is."""
     mode = termios.tcgetattr(fd)
-    if not echo:
-        mode[3] &= ~termios.ECHO
-    if not tty:
-        mode[0] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON)
-        mode[3] = (mode[3] & ~termios.ISIG) | termios.ICANON | termios.IEXTEN
-        keep = (termios.VEOF, termios.VLNEXT)
-        for key in range(len(mode[6])):
-            if key not in keep and isinstance(mode[6][key], bytes):
-                mode[6][key] = _DISABLED
+    if tty:
+        # Nobody is there to make a stopped command go on.
+        mode[6][termios.VSUSP] = _DISABLED
+        if not echo:
+            mode[3] &= ~termios.ECHO
+    else:
+        mode[0] = mode[3] = 0
+        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
     termios.tcsetattr(fd, termios.TCSANOW, mode)
 
 
-def _pump(source: int, target: int, is_input: bool) -> None:
-    while True:
-        try:
-            data = os.read(source, 65536)
-        except OSError:
-            data = b""
-        if not data:
-            break
-        while data:
-            try:
-                data = data[os.write(target, data) :]
-            except OSError:
-                return
-    if is_input:
-        os.close(target)
+def _pump_out(source: int, console: int, closed: threading.Event) -> None:
+    """Copy what the command prints, until nobody has it open or `closed` is set."""
+    while data := os.read(source, _PIECE):
+        if closed.is_set():
+            os.close(source)  # the command's next write fails, as it would outside
+            return
+        _write(console, data)
+
+
+def _pump_in(console: int, target: int) -> None:
+    """Copy what `uml_console` feeds to the end that it marks."""
+    with suppress(OSError):  # the command may not want it
+        rest, ended = b"", False
+        while not ended:
+            data, rest, ended = _plain(rest + os.read(console, _PIECE))
+            _write(target, data)
+    os.close(target)
+
+
+def _plain(data: bytes) -> tuple[bytes, bytes, bool]:
+    """What was fed as it was: the data, what is left to look at, whether it ended."""
+    *whole, last = data.split(_ESCAPE * 2)
+    end = last.find(_ESCAPE)
+    if end < 0:
+        return _ESCAPE.join([*whole, last]), b"", False
+    return _ESCAPE.join([*whole, last[:end]]), last[end:], last[end:].startswith(_END)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def _sync_now_and_then() -> None:

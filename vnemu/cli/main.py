@@ -129,11 +129,9 @@ def run_experiment(
     from vnemu.cli.outcome import report_and_judge
     from vnemu.cli.progress import shown
     from vnemu.errors import VnemuError
-    from vnemu.experiments.resolved import resolved_texts
     from vnemu.results.record import RunWriter, claim_folder
 
     loaded, experiment = read_experiment(file, overrides or [], time_scale)
-    texts = resolved_texts(loaded, experiment)
     why = enter_capsule(kernel or loaded.doc.kernel, experiment.topology, memory_bytes(memory))
     folder = out or _new_folder(experiment.name)
     claim_folder(folder)
@@ -141,7 +139,7 @@ def run_experiment(
         from vnemu.experiments.runner import run as run_recorded
 
         with shown() as sink:
-            run_recorded(experiment, RunWriter(folder), texts, sink, why)
+            run_recorded(experiment, RunWriter(folder), loaded, sink, why)
     except (VnemuError, KeyboardInterrupt) as error:
         status = complain(error)
         return report_and_judge(folder, status)
@@ -230,7 +228,7 @@ def doctor(as_json: AsJson = False) -> int:
         print(doctoring.as_json(findings))
     else:
         doctoring.show(findings)
-    return 0 if doctoring.essential(findings) else MissingCapability.exit_status
+    return 0 if doctoring.usable(findings) else MissingCapability.exit_status
 
 
 @app.command()

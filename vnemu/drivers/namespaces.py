@@ -44,7 +44,8 @@ class NetworkNamespace:
     Parameters:
         next_index: of the next device.
         hooked: indices of the devices that have the hook for arriving frames.
-        knows_itself: whether it has a number for itself, which GRE tunnels need.
+        number: by which the fabric knows it (GRE tunnels need that); 0: not yet.
+        numbers: how many namespaces it knows by a number, if it is the fabric.
     """
 
     fd: int
@@ -52,7 +53,8 @@ class NetworkNamespace:
     next_index: int = _FIRST_INDEX
     indices: dict[str, int] = field(default_factory=lambda: {"lo": 1})
     hooked: set[int] = field(default_factory=set)
-    knows_itself: bool = False
+    number: int = 0
+    numbers: int = 0
 
     def new_index(self, device: str) -> int:
         """Settle the index of a device that is about to be made."""
@@ -94,11 +96,16 @@ class NamespaceMaker:
 
         One that is not there belongs to an IPv6 that the kernel does without.
         """
-        path = Path("/proc/sys/net") / name
         if name not in self._fresh:
+            path = Path("/proc/sys/net") / name
             self._fresh[name] = path.read_text().strip() if path.exists() else value
-        if self._fresh[name] != value:
-            path.write_text(value)
+        if self._fresh[name] == value:
+            return
+        fd = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
 
     def inside(self, namespace: NetworkNamespace, call: Callable[[], T]) -> T:
         """Run `call` in a namespace: to open a socket there, no more."""

@@ -53,15 +53,16 @@ def attribute(kind: int, payload: bytes) -> bytes:
     return _ATTRIBUTE.pack(size, kind) + payload + _PADDING[size & 3]
 
 
-def attributes(data: bytes | memoryview, offset: int = 0) -> dict[int, bytes]:
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     """Return the attributes in `data` from `offset` on, by type (nested flags removed)."""
     found = {}
-    end = len(data)
-    while offset + 4 <= end:
-        size, kind = _ATTRIBUTE.unpack_from(data, offset)
+    end = len(data) - 4
+    unpack = _ATTRIBUTE.unpack_from
+    while offset <= end:
+        size, kind = unpack(data, offset)
         if size < 4:
             break
-        found[kind & 0x3FFF] = bytes(data[offset + 4 : offset + size])
+        found[kind & 0x3FFF] = data[offset + 4 : offset + size]
         offset += (size + 3) & ~3
     return found
 

@@ -46,8 +46,8 @@ def _vxlan(end: rt.End, other: int) -> list[Request]:
 
 
 def _gre(end: rt.End, other: int) -> list[Request]:
-    tunnel = rt.new_gretap(end, 1, IPv4Address("100.96.0.1"), IPv4Address("100.96.0.2"))
-    return [rt.number_itself(end.namespace_fd), tunnel]
+    tunnel = rt.new_gretap(end, 1, 1, IPv4Address("100.96.0.1"), IPv4Address("100.96.0.2"))
+    return [rt.number_namespace(end.namespace_fd, 1), tunnel]
 
 
 def _htb(end: rt.End, other: int) -> list[Request]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
@@ -34,10 +35,11 @@ Addressed = list[tuple[str, Request]]
 
 _FULL_PAYLOAD, _FULL_HEADERS = 1448, 66
 """TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual full segment."""
-_size_tables: dict[int, bytes] = {}
 _KERNEL_GSO = _KERNEL_GRO = 65536
 _JOIN_NONE = 1
 """The size of a joined packet that no frame fits in."""
+_FIRST_NUMBER = 1_000_000
+"""The kernel numbers namespaces by itself too, from 0."""
 _NO_DEVICE = 0x7FFFFFFF
 """An index that the kernel refuses; 0 would let it choose a device for a route."""
 
@@ -124,16 +126,22 @@ def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addr
     end = _end(port, tunnel.mtu, tunnel.gso, namespaces)
     if not tunnel.joins:
         end = replace(end, gro=_JOIN_NONE)
+    start = _start(FABRIC, end.index, namespaces)
     ends = (tunnel.number, tunnel.local, tunnel.remote)
     if tunnel.kind == "vxlan":
-        found = [rt.new_vxlan(end, *ends)]
-    else:
-        found = [rt.new_gretap(end, *ends)]
-        outer = namespaces[tunnel.outer]
-        if not outer.knows_itself:
-            outer.knows_itself = True
-            found.insert(0, rt.number_itself(outer.fd))
-    return [(tunnel.outer, request) for request in found], _start(FABRIC, end.index, namespaces)
+        return [(tunnel.outer, rt.new_vxlan(end, *ends))], start
+    number, found = _number_in_fabric(tunnel.outer, namespaces)
+    return [*found, (FABRIC, rt.new_gretap(end, number, *ends))], start
+
+
+def _number_in_fabric(name: str, namespaces: Namespaces) -> tuple[int, Addressed]:
+    """The number by which the fabric knows a namespace, and what it takes to have one."""
+    namespace, fabric = namespaces[name], namespaces[FABRIC]
+    if namespace.number:
+        return namespace.number, []
+    fabric.numbers += 1
+    namespace.number = _FIRST_NUMBER + fabric.numbers
+    return namespace.number, [(FABRIC, rt.number_namespace(namespace.fd, namespace.number))]
 
 
 def _change_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> Addressed:
@@ -205,13 +213,17 @@ def _shaper(item: Htb, index: int, new: bool) -> list[Request]:
     octets = item.rate // 8
     if not new:
         return [rt.htb_class(index, 1, 0, octets, octets, new)]
-    if item.overhead not in _size_tables:
-        _size_tables[item.overhead] = rt.size_table(item.overhead, _FULL_PAYLOAD, _FULL_HEADERS)
     found = [
-        rt.new_htb(index, 1 if item.leaf else 0, _size_tables[item.overhead]),
+        rt.new_htb(index, 1 if item.leaf else 0, _size_table(item.overhead)),
         rt.htb_class(index, 1, 0, octets, octets, new),
     ]
     return found if item.leaf else [*found, *rt.new_classifier_table(index)]
+
+
+@cache
+def _size_table(overhead: int) -> bytes:
+    # Frames that are not encapsulated every kernel charges right by itself.
+    return rt.size_table(overhead, _FULL_PAYLOAD, _FULL_HEADERS) if overhead else b""
 
 
 def _remove(item: Object, namespaces: Namespaces) -> Addressed:

@@ -188,24 +188,25 @@ def new_vxlan(end: End, key: int, local: IPv4Address, remote: IPv4Address) -> Re
     return Request(RTM_NEWLINK, _NEW, end.encode() + _link_info("vxlan", data))
 
 
-OWN_NUMBER = 1
-"""The number by which a namespace knows itself, once `number_itself` was sent."""
-
-
-def number_itself(namespace_fd: int) -> Request:
-    """Give the socket's namespace, whose descriptor this is, a number for itself."""
-    body = bytes(4) + attribute(_NETNSA_NSID, _u32(OWN_NUMBER))  # struct rtgenmsg, padded
+def number_namespace(namespace_fd: int, number: int) -> Request:
+    """Let the socket's namespace know another by a number (not negative, and free)."""
+    body = bytes(4) + attribute(_NETNSA_NSID, _u32(number))  # struct rtgenmsg, padded
     return Request(_RTM_NEWNSID, 0, body + attribute(_NETNSA_FD, _u32(namespace_fd)))
 
 
-def new_gretap(end: End, key: int, local: IPv4Address, remote: IPv4Address) -> Request:
-    """A GRE tunnel for Ethernet frames: outer side in the socket's namespace, device in `end`'s.
+def new_gretap(
+    end: End, outer_number: int, key: int, local: IPv4Address, remote: IPv4Address
+) -> Request:
+    """A GRE tunnel for Ethernet frames, for a socket in `end`'s namespace.
 
-    Other than VXLAN's, before kernel 6.15 its outer side is where it was made, which is
-    `end`'s namespace unless another is named: so the socket's must know itself
-    (`number_itself`). The outer packet may not be fragmented.
+    Other than VXLAN's, its outer side is not where the socket is, but in a namespace to
+    be named. The outer packet may not be fragmented.
 
     Format: include/uapi/linux/if_tunnel.h; flags and keys are in network byte order.
+
+    Parameters:
+        outer_number: by which `end`'s namespace knows the one that has the outer side
+            (`number_namespace`).
     """
     flags, keys = struct.pack(">H", _GRE_KEYED), struct.pack(">I", key)
     data = b"".join(
@@ -220,8 +221,8 @@ def new_gretap(end: End, key: int, local: IPv4Address, remote: IPv4Address) -> R
             attribute(_GRE_PMTUDISC, b"\1"),
         )
     )
-    made_here = attribute(_IFLA_LINK_NETNSID, _u32(OWN_NUMBER))
-    return Request(RTM_NEWLINK, _NEW, end.encode() + made_here + _link_info("gretap", data))
+    outer = attribute(_IFLA_LINK_NETNSID, _u32(outer_number))
+    return Request(RTM_NEWLINK, _NEW, end.encode() + outer + _link_info("gretap", data))
 
 
 def new_ifb(end: End) -> Request:
@@ -380,11 +381,13 @@ def _ticks(burst: int, rate: int) -> int:
 
 
 def burst(rate: int) -> int:
-    """The burst of a class of `rate` bytes/s, in bytes: 1 ms of it, two frames at least.
+    """The burst of a class of `rate` bytes/s, in bytes: 5 ms of it, two frames at least.
 
-    The default of tc is short for rates under 10 Mbit/s and loses 3% there.
+    The default of tc is short for rates under 10 Mbit/s and loses 3% there. With 1 ms a
+    class falls behind for good whenever the processor comes to it later than that, as it
+    does on a busy machine.
     """
-    return max(2 * _FRAME, rate // 1000)
+    return max(2 * _FRAME, rate // 200)
 
 
 @lru_cache(maxsize=1024)  # both ends of a VL, and often many VLs, have the same rates

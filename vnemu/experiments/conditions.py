@@ -99,6 +99,7 @@ def machine(why: str) -> Machine:
         memory_mb=pages * size // 10**6,
         capsule=capsule.kind() or None,
         why=why,
+        load=os.getloadavg()[0],
     )
 
 

@@ -15,7 +15,7 @@ def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[st
     """The topology and experiment files that repeat this run, as YAML text.
 
     Overrides are in them, and so are the places and paths that the embedding chose, and
-    the tunnels that were chosen for this kernel, if it was asked (`settled`).
+    the tunnels, once they were chosen for a kernel.
     """
     topology = _plain(loaded.topology.doc)
     topology["name"] = experiment.topology.name

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from vnemu.drivers.probe import settle
 from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
 from vnemu.experiments.conditions import run_info
 from vnemu.experiments.prepare import Event, Experiment
 from vnemu.experiments.proofs import proofs_of
+from vnemu.experiments.resolved import resolved_texts
 from vnemu.experiments.sampler import LinkCounters, Sampler, steady_clock
 from vnemu.lab import Lab
 from vnemu.plan.explain import explain
 from vnemu.results.record import RunWriter
+from vnemu.schema.load import LoadedExperiment
 from vnemu.traffic.iperf3 import Flow
 from vnemu.traffic.isolation import Proof
 from vnemu.traffic.ping import Probe, wall_clock_offset
@@ -26,7 +29,7 @@ _TICK_SECONDS = 0.25
 def run(
     experiment: Experiment,
     writer: RunWriter,
-    texts: tuple[str, str],
+    loaded: LoadedExperiment,
     sink: Sink = ignore,
     why: str = "",
 ) -> None:
@@ -34,7 +37,7 @@ def run(
 
     Parameters:
         writer: the run folder, not begun.
-        texts: the resolved topology and experiment files.
+        loaded: the files that it was prepared from.
         why: the reason for the kernel that runs it, for the record.
 
     Raises:
@@ -42,16 +45,24 @@ def run(
             run folder says so too and is readable.
         MissingCapability: if this machine cannot run it; nothing was recorded.
     """
+    experiment = _settled(experiment, sink)
     lab = Lab(experiment.topology, experiment.mapping, sink)
     with ExitStack() as stack:
         stack.enter_context(lab)
-        writer.begin(
-            run_info(experiment, why), *texts, explain(experiment.topology, experiment.mapping)
-        )
+        plan = explain(experiment.topology, experiment.mapping)
+        writer.begin(run_info(experiment, why), *resolved_texts(loaded, experiment), plan)
         stack.callback(writer.close)
         recorded = _Recorded(writer)
         with recorded:
             _Run(experiment, lab, writer, sink, recorded).go()
+
+
+def _settled(experiment: Experiment, sink: Sink) -> Experiment:
+    """The experiment with what this kernel decides, so that it is on record."""
+    topology, chosen = settle(experiment.topology)
+    if chosen:
+        sink(Note(chosen))
+    return replace(experiment, topology=topology)
 
 
 class _Recorded:

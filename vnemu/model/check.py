@@ -137,9 +137,10 @@ def _check_quality(link: VirtualLinkDoc, where: Path, report: Report) -> None:
 
 def _check_jitter(link: PhysicalLinkDoc | VirtualLinkDoc, where: Path, report: Report) -> None:
     if link.jitter and (link.delay is None or link.delay < link.jitter):
+        than = f"the delay {link.delay}" if link.delay else "the delay, which is left out"
         report(
             (*where, "jitter"),
-            f"the jitter {link.jitter} is more than the delay {link.delay or 'none'}",
+            f"the jitter {link.jitter} is more than {than}",
             "the delay varies by up to the jitter either way: raise delay: or lower jitter:",
         )
 

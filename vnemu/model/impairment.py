@@ -26,9 +26,9 @@ class Impairment:
         return bool(self.delay.amount or self.jitter.amount or self.loss.amount)
 
     @property
-    def is_random(self) -> bool:
-        """Whether frames fare differently, so that each must be seen by itself."""
-        return bool(self.jitter.amount or self.loss.amount)
+    def is_lossy(self) -> bool:
+        """Whether some frames are lost, so that each must be seen by itself."""
+        return bool(self.loss.amount)
 
     @property
     def longest(self) -> Duration:

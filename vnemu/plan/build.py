@@ -203,7 +203,7 @@ class _Builder:
     def _largest(self, path: UnderlayPath, impairment: Impairment) -> int:
         """The largest packet that may cross a path whole."""
         links = self._topology.underlay.links
-        if impairment.is_random or any(links[name].impairment.is_random for name in path.links):
+        if impairment.is_lossy or any(links[name].impairment.is_lossy for name in path.links):
             return FRAME
         return gso_bytes(self._slowest(path))
 
@@ -229,7 +229,7 @@ class _Builder:
                 mac,
                 VR_MTU,
                 gso,
-                joins=not impairment.is_random,
+                joins=not impairment.is_lossy,
             )
             yield Address(outer, "lo", IPv4Interface((local, 32)))
         for name, before, behind in path.hops():

@@ -1,7 +1,8 @@
 """Where delay, jitter and loss act: netem, never on a device that shapes a rate.
 
-netem treats a segmentation-offload packet as one frame. What is random must find
-single frames, so on the way there large packets are cut and none are joined again.
+netem treats a segmentation-offload packet as one frame. Loss must find single
+frames, so on the way there large packets are cut and none are joined again. Jitter
+takes them whole: frames sent at once arrive in order, and so close together, anyway.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def local_link(
     so that neither moves when the other comes or goes.
     """
     cables = []
-    if limit or impairment.is_random:
-        cut = FRAME if impairment.is_random or not limit else gso_bytes(limit)
+    if limit or impairment.is_lossy:
+        cut = FRAME if impairment.is_lossy or not limit else gso_bytes(limit)
         cables.append(_cable("c", 0x16, number, mtu, cut))
     if impairment:
         cables.append(_cable("d", 0x1A, number, mtu, 0))

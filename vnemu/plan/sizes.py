@@ -16,7 +16,7 @@ RFC 2890), or UDP and VXLAN (16: RFC 7348).
 
 _QUEUE_SECONDS = 0.025
 _QUEUE_LEAST = 16 * FRAME
-_GSO_SECONDS = 100e-6
+_GSO_RATE = 250_000_000
 _GSO_MOST = 65536
 
 
@@ -31,9 +31,11 @@ def queue_bytes(rate: int) -> int:
 
 
 def gso_bytes(rate: int) -> int:
-    """The largest packet that a tunnel may carry whole over a link of `rate` bit/s.
+    """The largest packet that may cross a link of `rate` bit/s uncut.
 
-    It is what the link sends in 100 µs, so that a slow link gets single frames
-    and shares smoothly, and a fast one keeps the speed of large packets.
+    A link that takes long for a large packet gets single frames, and is shared
+    smoothly; a fast one keeps the speed of large packets. There is nothing in
+    between: the kernel cuts a packet that is too large into single frames, and many
+    of those at once overrun the queue between two namespaces (1000 packets).
     """
-    return max(FRAME, min(_GSO_MOST, int(rate * _GSO_SECONDS / 8)))
+    return _GSO_MOST if rate >= _GSO_RATE else FRAME

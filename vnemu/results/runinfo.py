@@ -61,13 +61,15 @@ class PlannedEvent(Record):
 class Machine(Record):
     """The machine that ran the experiment.
 
-    ``capsule`` is what the lab rested on, ``why`` the reason for that kernel.
+    ``capsule`` is what the lab rested on, ``why`` the reason for that kernel; ``load``
+    is the load average of the last minute when the run began.
     """
 
     cpus: int | None = None
     memory_mb: int | None = None
     capsule: str | None = None
     why: str | None = None
+    load: float | None = None
 
 
 class DrawnPhysicalLink(Record):

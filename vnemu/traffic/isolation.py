@@ -28,6 +28,7 @@ _MARK = 0x02DEADBE
 """The first four bytes of each frame's source address: locally administered, and nobody's."""
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 _ETH_P_ALL = 0x0003
+_ETHERNET_IN_GRE = 0x6558
 _LISTEN_SECONDS = 0.5
 _SNAP = 64
 

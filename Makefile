@@ -8,7 +8,7 @@ SETUP = pyproject.toml setup.py vnemu/__init__.py
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean system-demo system-test system-bench
+.PHONY: help demo test private lint bench clean system-demo system-test system-bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -18,7 +18,9 @@ demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a re
 
 test: system-test lint ## all checks: the linters and every test
 	$(BIN)/pytest -q --durations=10
-	$(BIN)/pytest -q --durations=10 --private-kernel tests/kernel tests/experiments
+
+private: system-test $(VENV)/.test ## the tests of the kernel side, inside the private kernel
+	$(BIN)/pytest -q --durations=10 --private-kernel tests/kernel
 
 lint: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -120,9 +120,8 @@ def _make_room(memory: int, enclosed: bool) -> None:
     """
     if enclosed:
         secure = linux.MS_NOSUID | linux.MS_NODEV
-        most = min(memory, _machine_memory())
-        linux.mount("tmpfs", MEMORY_FOLDER, "tmpfs", secure, f"mode=1777,size={most}")
-        room, where = most, "this machine has"
+        room, where = _machine_memory(), "this machine has"
+        linux.mount("tmpfs", MEMORY_FOLDER, "tmpfs", secure, f"mode=1777,size={room}")
         remedy = ""
     else:
         space = os.statvfs(MEMORY_FOLDER)
@@ -166,6 +165,8 @@ def _arguments(kernel: str, folder: Path, memory: int) -> list[str]:
         "con=null",
         "ssl=null",
         "quiet",
+        # The first tries algorithms for most of a second, and only the second uses them.
+        "initcall_blacklist=raid6_select_algo,init_btrfs_fs",
         f"init={sys.executable}",
         # To the kernel, what follows is for init.
         "--",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,6 +24,11 @@ MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+
+_MOUNT_SETATTR = 442  # on all architectures
+_MOUNT_ATTR_RDONLY = 0x1
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -65,6 +71,20 @@ def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -
         _libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None),
         f"mount {kind or source} on {target}",
     )
+
+
+def set_read_only(target: str, on: bool, *, recursive: bool = False) -> None:
+    """Make a mount read-only or writable (mount_setattr(2), since Linux 5.12).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    wanted, unwanted = (_MOUNT_ATTR_RDONLY, 0) if on else (0, _MOUNT_ATTR_RDONLY)
+    attributes = struct.pack("QQQQ", wanted, unwanted, 0, 0)
+    flags = _AT_RECURSIVE if recursive else 0
+    arguments = (_AT_FDCWD, target.encode(), flags, attributes, ctypes.c_size_t(len(attributes)))
+    result = _libc.syscall(_MOUNT_SETATTR, *arguments)
+    _check(result, f"mount_setattr on {target}")
 
 
 def die_with_parent(signal_number: int) -> None:

@@ -20,6 +20,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -105,7 +106,7 @@ class Inside:
 
     def kernel(self) -> int:
         """The main process of the kernel, once it is there."""
-        return wait_for(lambda: self._kernels(), "linux.uml has not been started")[0]
+        return wait_for(self._kernels, "linux.uml has not been started")[0]
 
     def _kernels(self) -> list[int]:
         return sorted(p for p in self.host.processes() if comm(p) == "linux.uml")
@@ -126,10 +127,11 @@ def inside(host: Host) -> Iterator[Inside]:
     assert places() == before
 
 
-def places() -> dict[str, list[str]]:
+def places() -> dict[Path, list[str]]:
     """Where user-mode Linux and what starts it could leave something."""
-    folders = ("/", "/run", "/dev", "/dev/shm", str(Path.home()), str(Path.home() / ".uml"))
-    return {f: sorted(os.listdir(f)) if Path(f).is_dir() else [] for f in folders}
+    folders = [Path(f) for f in ("/", "/run", "/dev", "/dev/shm", "~", "~/.uml")]
+    there = [folder for path in folders if (folder := path.expanduser()).is_dir()]
+    return {folder: sorted(path.name for path in folder.iterdir()) for folder in there}
 
 
 def kernels_of(host: Host) -> list[int]:
@@ -254,21 +256,50 @@ def test_a_command_that_dies_of_a_signal(inside: Inside) -> None:
 # --- runs -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["as-called", "ordinary-user", "without-namespaces"])
-def test_a_run(inside: Inside, way: str) -> None:
+@pytest.fixture
+def far_folder() -> Iterator[Path]:
+    """A folder that is neither below the working directory nor a temporary one."""
+    with TemporaryDirectory(prefix="test-of-private-kernel-", dir=Path.home()) as name:
+        yield Path(name)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run(inside: Inside, far_folder: Path, way: str) -> None:
     """Its folder is complete and the user's; without namespaces it is the automatic choice."""
-    host = inside.host
+    host, folder = inside.host, far_folder / "run"
     asked = () if way == "without-namespaces" else ("--kernel", "private")
-    done = host.run("run", FIG6, *QUICK, *asked, "--out", "run", before=WAYS[way])
+    done = host.run("run", FIG6, *QUICK, *asked, "--out", folder, before=WAYS[way])
     assert done.status in (0, 1), done.err
-    assert result_of(host.folder / "run")["status"] == "complete"
-    names = {path.name for path in (host.folder / "run").iterdir()}
+    assert result_of(folder)["status"] == "complete"
+    names = {path.name for path in folder.iterdir()}
     assert {"run.json", "report.html", "goodput.png", "flows.csv", "journal.jsonl"} <= names
-    for path in (host.folder / "run").rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         assert path.stat().st_uid == os.geteuid(), path
-    machine = json.loads((host.folder / "run" / "run.json").read_text())["machine"]
+    machine = json.loads((folder / "run.json").read_text())["machine"]
     assert machine["capsule"] == "private kernel"
     assert ("asked for" if asked else "cannot make the namespaces") in machine["why"]
+
+
+WRITE = """
+import errno, os, sys
+os.mkdir("/run/mnt")
+assert os.system("mount -t hostfs none /run/mnt -o /") == 0
+for folder in (sys.argv[1], "/run/mnt" + sys.argv[1], "/etc", "/run/mnt/proc/sys/kernel"):
+    try:
+        open(folder + "/hostname", "a")
+    except OSError as error:
+        assert error.errno == errno.EROFS, error
+    else:
+        raise AssertionError(folder)
+assert "eth0" not in os.listdir("/sys/class/net")
+"""
+
+
+def test_what_it_cannot_touch(inside: Inside, far_folder: Path) -> None:
+    """Other files than those of the command are read-only, by other ways to them too."""
+    process = inside.python(WRITE, str(far_folder))
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
 
 
 def test_auto_takes_what_has_the_feature(inside: Inside) -> None:
@@ -494,14 +525,12 @@ class Terminal:
         self.settings = self.get_settings()
         self.seen = b""
         self.process = subprocess.Popen(
-            argv,
+            ["setsid", "--ctty", *argv],
             cwd=host.folder,
             env={**os.environ, _MARK: host.mark, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
     def get_settings(self) -> list[object]:
@@ -607,4 +636,5 @@ def test_a_run_on_a_terminal(inside: Inside, on_terminal: Callable[..., Terminal
 def test_the_tools_are_there() -> None:
     """Without them, tests above would pass for the wrong reason."""
     assert shutil.which("setpriv")
+    assert shutil.which("setsid")
     assert shutil.which("unshare")

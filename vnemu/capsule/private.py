@@ -27,6 +27,7 @@ from typing import NoReturn
 
 from vnemu import linux
 from vnemu.capsule import uml_init
+from vnemu.capsule.readonly import protect
 from vnemu.capsule.uml_console import MEMORY_FOLDER, Console
 from vnemu.errors import ExperimentFailed, InternalError, MissingCapability
 
@@ -37,6 +38,7 @@ DEFAULT_MEMORY = 2 * 2**30
 LEAST_MEMORY = 256 * 2**20
 
 _KERNEL = "linux.uml"
+_WRITABLE = tuple(map(Path, ("/run", MEMORY_FOLDER, "/tmp", "/var/tmp")))  # noqa: S108
 _OWN_INSIDE = ("/run", "/dev", "/proc", "/sys")
 _LOG_LINES = 15
 _KILLED = 137
@@ -55,13 +57,16 @@ def inside() -> bool:
         return any("User Mode Linux" in line for line in cpuinfo)
 
 
-def boot(reason: str, memory: int, *, enclosed: bool) -> NoReturn:
+def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None) -> NoReturn:
     """Run this process's command again in a private kernel, and exit as it does.
 
     Parameters:
         reason: why, for the run's record.
         memory: what the kernel may use, in bytes; only what it touches is taken.
-        enclosed: whether this process is in a native capsule.
+        enclosed: whether this process is in a native capsule. If so, all files are
+            read-only inside, but for the working directory, temporary files, caches
+            and the folder of `writes`.
+        writes: what the command will make, elsewhere than in its working directory.
 
     Raises:
         MissingCapability: if it is not installed, there is no room for its memory, or
@@ -77,6 +82,8 @@ def boot(reason: str, memory: int, *, enclosed: bool) -> NoReturn:
     _make_room(memory, enclosed)
     folder = Path(tempfile.mkdtemp(prefix="vnemu-", dir="/run" if enclosed else None))
     try:
+        if enclosed:
+            protect([Path.cwd(), *_WRITABLE, Path.home() / ".cache", *([writes] if writes else [])])
         console = Console(folder)
         _write_job(folder, reason, console)
         status = (folder / "status").open("w+")

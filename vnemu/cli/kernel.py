@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal
 
 from vnemu import capsule
@@ -31,7 +32,7 @@ def memory_bytes(text: str) -> int:
     return size
 
 
-def enter_capsule(choice: str, topology: Topology, memory: int) -> str:
+def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None = None) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
     In the private kernel the whole command starts again; it then comes by here once
@@ -40,6 +41,7 @@ def enter_capsule(choice: str, topology: Topology, memory: int) -> str:
     Parameters:
         choice: auto, native or private.
         memory: what a private kernel may use, in bytes.
+        out: the run folder, if it may be anywhere.
 
     Returns:
         Why it is this kernel.
@@ -53,13 +55,13 @@ def enter_capsule(choice: str, topology: Topology, memory: int) -> str:
         return os.environ[private.MARK]
     enclosed = _enter_native(choice, memory)
     if choice == "private":
-        private.boot("asked for", memory, enclosed=enclosed)
+        private.boot("asked for", memory, enclosed=enclosed, writes=out)
     try:
         require(topology)
     except MissingCapability as missing:
         if choice == "native":
             raise
-        _boot_instead(missing, memory, enclosed=True)
+        _boot_instead(missing, memory, enclosed=True, writes=out)
     return "asked for" if choice == "native" else "it has all that the files ask for"
 
 
@@ -76,9 +78,12 @@ def _enter_native(choice: str, memory: int) -> bool:
     return True
 
 
-def _boot_instead(missing: MissingCapability, memory: int, *, enclosed: bool) -> None:
+def _boot_instead(
+    missing: MissingCapability, memory: int, *, enclosed: bool, writes: Path | None = None
+) -> None:
     if not private.installed():
         raise MissingCapability(
             str(missing), f"or install the private kernel: {private.INSTALL}"
         ) from missing
-    private.boot(f"the running kernel cannot: {missing.message}", memory, enclosed=enclosed)
+    reason = f"the running kernel cannot: {missing.message}"
+    private.boot(reason, memory, enclosed=enclosed, writes=writes)

@@ -132,7 +132,8 @@ def run_experiment(
     from vnemu.results.record import RunWriter, claim_folder
 
     loaded, experiment = read_experiment(file, overrides or [], time_scale)
-    why = enter_capsule(kernel or loaded.doc.kernel, experiment.topology, memory_bytes(memory))
+    choice = kernel or loaded.doc.kernel
+    why = enter_capsule(choice, experiment.topology, memory_bytes(memory), out)
     folder = out or _new_folder(experiment.name)
     claim_folder(folder)
     try:

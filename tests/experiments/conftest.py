@@ -28,12 +28,19 @@ class Host:
     folder: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    @property
+    def scratch(self) -> Path:
+        """Where the commands have their temporary files: others use /tmp as well."""
+        path = self.folder / ".scratch"
+        path.mkdir(exist_ok=True)
+        return path
+
     def start(self, *argv: str | Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Start ``vnemu ARGV`` in a session of its own."""
         return subprocess.Popen(
             [*before, sys.executable, "-m", "vnemu", *map(str, argv)],
             cwd=self.folder,
-            env={**os.environ, _MARK: self.mark},
+            env={**os.environ, _MARK: self.mark, "TMPDIR": str(self.scratch)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,7 +80,7 @@ class Host:
             "namespaces": self.namespaces(),
             "mounts": Path("/proc/self/mounts").read_text(),
             "shm": sorted(path.name for path in Path("/dev/shm").iterdir()),
-            "tmp": sorted(p.name for p in Path("/tmp").iterdir() if "vnemu" in p.name.lower()),
+            "scratch": sorted(path.name for path in self.scratch.iterdir()),
         }
 
     def wait_until_gone(self) -> None:

@@ -129,9 +129,8 @@ def inside(host: Host) -> Iterator[Inside]:
 
 def places() -> dict[Path, list[str]]:
     """Where user-mode Linux and what starts it could leave something."""
-    folders = [Path(f) for f in ("/", "/run", "/dev", "/dev/shm", "~", "~/.uml")]
-    there = [folder for path in folders if (folder := path.expanduser()).is_dir()]
-    return {folder: sorted(path.name for path in folder.iterdir()) for folder in there}
+    folders = [Path(f).expanduser() for f in ("/run", "/dev/shm", "~/.uml", "/.uml")]
+    return {f: sorted(path.name for path in f.iterdir()) for f in folders if f.is_dir()}
 
 
 def kernels_of(host: Host) -> list[int]:
@@ -263,7 +262,7 @@ def far_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["ordinary-user", "without-namespaces"])
 def test_a_run(inside: Inside, far_folder: Path, way: str) -> None:
     """Its folder is complete and the user's; without namespaces it is the automatic choice."""
     host, folder = inside.host, far_folder / "run"
@@ -494,8 +493,9 @@ def tear_down(inside: Inside, process: subprocess.Popen[str], folder: Path) -> N
     assert process.stdout.readline()
 
 
-@pytest.mark.parametrize("stage", [set_up, traffic, tear_down])
-@pytest.mark.parametrize("victim", ["caller", "kernel"])
+@pytest.mark.parametrize(
+    ("stage", "victim"), [(set_up, "caller"), (traffic, "kernel"), (tear_down, "caller")]
+)
 def test_kill_of_a_run_leaves_its_folder_readable(
     inside: Inside, victim: str, stage: Callable[..., None]
 ) -> None:

@@ -17,10 +17,10 @@ demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a re
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
 test: system-test lint ## all checks: the linters and every test
-	$(BIN)/pytest -q --durations=10 --ignore=tests/experiments/test_private_kernel.py
+	$(BIN)/pytest -q --durations=10 --ignore-glob='*/test_private_*.py'
 
 private: system-test $(VENV)/.test ## tests of the private kernel, and the kernel's tests inside it
-	$(BIN)/pytest -q --durations=10 tests/experiments/test_private_kernel.py
+	$(BIN)/pytest -q --durations=10 tests/experiments/test_private_*.py
 	$(BIN)/pytest -q --durations=10 --private-kernel tests/kernel
 
 lint: $(VENV)/.test ## style, types and the direction of imports

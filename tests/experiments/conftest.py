@@ -11,9 +11,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from .private_kernel import Inside
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -115,6 +118,19 @@ def host(tmp_path: Path) -> Iterator[Host]:
     yield own
     own.wait_until_gone()
     assert own.traces() == before
+
+
+@pytest.fixture
+def inside(host: Host) -> Iterator[Inside]:
+    """A host that boots private kernels; nothing of them stays."""
+    from . import private_kernel
+
+    own = private_kernel.Inside(host)
+    before = private_kernel.places()
+    yield own
+    host.wait_until_gone()
+    assert private_kernel.kernels_of(host) == []
+    assert private_kernel.places() == before
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -74,7 +74,9 @@ def address(lab: Lab, path: str, version: int = 4, nic: int = 0) -> str:
 
 
 def ping(lab: Lab, start: str, target: str, *options: str) -> bool:
-    return lab[start].run("ping", "-c1", "-W1", *options, target, timeout=5).returncode == 0
+    # The kernel may take up to a second to tell IPv6 that a new link has carrier.
+    thrice = ("-c3", "-i0.5", "-W1")
+    return lab[start].run("ping", *thrice, *options, target, timeout=8).returncode == 0
 
 
 def wrong(lab: Lab) -> list[str]:

@@ -83,7 +83,7 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
     folder = Path(tempfile.mkdtemp(prefix="vnemu-", dir="/run" if enclosed else None))
     try:
         if enclosed:
-            protect([Path.cwd(), *_WRITABLE, Path.home() / ".cache", *([writes] if writes else [])])
+            protect(_writable(writes))
         console = Console(folder)
         _write_job(folder, reason, console)
         status = (folder / "status").open("w+")
@@ -96,6 +96,11 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
         log.seek(0)  # the kernel has moved it, as it writes to the same descriptor
         _explain(code, log.read())
     os._exit(int(text))
+
+
+def _writable(writes: Path | None) -> list[Path]:
+    own = [Path.cwd(), Path(tempfile.gettempdir()), Path.home() / ".cache"]
+    return [*own, *_WRITABLE, *([writes] if writes else [])]
 
 
 def _explain(code: int, log: str) -> NoReturn:

@@ -50,11 +50,10 @@ class Console:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.tty = [os.isatty(fd) for fd in (_STDIN, _STDOUT, _STDERR)]
+        self._copy_input = _type if self.tty[_STDIN] else _feed
         if self.tty[_STDIN] and not _foreground():
             self.tty[_STDIN] = False
-            self._typing = False
-        else:
-            self._typing = True
+            self._copy_input = _end
         # With its output elsewhere (in a pipe to a pager, say), the terminal is
         # not this command's alone.
         self.raw = self.tty[_STDIN] and self.tty[_STDOUT]
@@ -150,8 +149,7 @@ class Console:
         if self.raw:
             # What has been typed by now is not thrown away.
             setraw(_STDIN, termios.TCSADRAIN)
-        copy = _type if self.tty[_STDIN] else _feed if self._typing else _end
-        threading.Thread(target=copy, args=(self._to_kernel,), daemon=True).start()
+        threading.Thread(target=self._copy_input, args=(self._to_kernel,), daemon=True).start()
 
     def _on_signal(self, number: int, _: object) -> None:
         if not self._ready:

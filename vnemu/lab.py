@@ -30,7 +30,7 @@ from vnemu.embedding.mapping import admit
 from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError, InternalError, KernelRefused
 from vnemu.events import Note, Progress, Sink, ignore
-from vnemu.model.change import Quality, reshaped, some
+from vnemu.model.change import Quality, reshaped
 from vnemu.model.overlay import Node, Topology
 from vnemu.model.resolve import resolve
 from vnemu.plan.build import build, reshared
@@ -38,6 +38,7 @@ from vnemu.plan.diff import Action, FragmentKey, Plan, diff
 from vnemu.plan.facts import differences, facts
 from vnemu.plan.objects import Object, node_namespace
 from vnemu.schema.load import load_topology
+from vnemu.schema.wording import some
 from vnemu.units import Rate
 
 T = TypeVar("T")

@@ -22,6 +22,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -99,8 +100,23 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
 
 
 def _writable(writes: Path | None) -> list[Path]:
-    own = [Path.cwd(), Path(tempfile.gettempdir()), Path.home() / ".cache"]
-    return [*own, *_WRITABLE, *([writes] if writes else [])]
+    own = [Path.cwd(), Path(tempfile.gettempdir())]
+    return [*own, *_WRITABLE, *_caches(), *([writes] if writes else [])]
+
+
+def _caches() -> list[Path]:
+    """Folders of caches, made if they are not there.
+
+    matplotlib searches for fonts anew, for seconds, when it cannot write to its own.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    plots = os.environ.get("MPLCONFIGDIR") or f"{config}/matplotlib"
+    folders = [Path(name).expanduser() for name in (cache, plots)]
+    for folder in folders:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _explain(code: int, log: str) -> NoReturn:

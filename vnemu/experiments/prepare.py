@@ -6,7 +6,6 @@ event that cannot be admitted is found with its line, not after twenty seconds.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -33,6 +32,7 @@ from vnemu.schema.experiment import (
     SettleExpectation,
 )
 from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.wording import instead_of
 from vnemu.traffic.iperf3 import FIRST_PORT, FlowSpec, full_datagram
 from vnemu.traffic.ping import ProbeSpec
 
@@ -247,10 +247,7 @@ class _Checker:
         names = list(among)
         if name in names:
             return True
-        near = difflib.get_close_matches(name, names, 1)
-        listed = ", ".join(names[:8]) + (", …" if names[8:] else "")
-        hint = f"did you mean '{near[0]}'?" if near else f"there are: {listed or 'none'}"
-        self._report(path, f"there is no {kind} '{name}'", hint)
+        self._report(path, f"there is no {kind} '{name}'", instead_of(name, names))
         return False
 
     def check_traffic(self) -> None:

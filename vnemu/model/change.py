@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from vnemu.errors import InputError, Problem
 from vnemu.model.overlay import Topology, VirtualLink
 from vnemu.schema.fields import check_rate
+from vnemu.schema.wording import some
 from vnemu.units import Rate
 
 Keep = Literal["keep"]
@@ -74,9 +75,3 @@ def _changed(topology: Topology, path: str, quality: Quality) -> VirtualLink:
         message = f"{path}: the guarantee {guarantee} is more than the limit {limit}"
         raise InputError([Problem("", message, "raise the limit or lower the guarantee")])
     return replace(link, limit=limit, guarantee=guarantee)
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few of `names`, for a message."""
-    listed = list(names)
-    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")

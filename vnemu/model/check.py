@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
@@ -17,6 +16,7 @@ from vnemu.model.addressing import (
 from vnemu.model.overlay import IpNetwork
 from vnemu.schema.load import Loaded, problem
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
+from vnemu.schema.wording import instead_of, some
 
 Path = tuple[str | int, ...]
 Report = Callable[[Path, str, str], None]
@@ -60,14 +60,8 @@ def _known(name: str, among: Iterable[str], kind: str, path: Path, report: Repor
     names = list(among)
     if name in names:
         return True
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {_listed(names)}"
-    report(path, f"there is no {kind} '{name}'", hint if names else "")
+    report(path, f"there is no {kind} '{name}'", instead_of(name, names) if names else "")
     return False
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _check_underlay(doc: TopologyDoc, report: Report) -> None:
@@ -164,7 +158,7 @@ def _check_connected(network: NetworkDoc, where: Path, report: Report) -> None:
     if apart:
         report(
             where,
-            f"the network is not connected: no chain of links joins {first} and {_listed(apart)}",
+            f"the network is not connected: no chain of links joins {first} and {some(apart)}",
             "add a link, or make it two networks",
         )
 

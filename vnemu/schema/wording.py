@@ -92,6 +92,20 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"did you mean '{short(near[0])}'?" if near else ""
 
 
+def some(names: Iterable[str]) -> str:
+    """Return the first few of `names`, for a message."""
+    listed = list(names)
+    return ", ".join(listed[:8]) + (", …" if listed[8:] else "")
+
+
+def instead_of(name: str, names: list[str]) -> str:
+    """Return what may be meant by a `name` that is none of `names`: the nearest, or some."""
+    import difflib
+
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean '{near[0]}'?" if near else f"there are: {some(names) or 'none'}"
+
+
 def kind_of(value: object) -> str:
     """Return what a user calls the type of a value read from YAML."""
     if value is None:

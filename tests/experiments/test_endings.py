@@ -106,3 +106,9 @@ def test_a_used_folder_is_refused(host: Host) -> None:
     assert done.status == 2
     assert "--out" in done.err
     assert [p.name for p in (host.folder / "run").iterdir()] == ["precious.txt"]
+
+
+def test_a_run_folder_that_would_be_lost_is_refused(host: Host) -> None:
+    done = host.run("run", FIG6, "--out", "/run/x")
+    assert done.status == 2
+    assert "--out: /run/x would be lost" in done.err

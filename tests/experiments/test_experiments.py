@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from vnemu.capsule import private
 from vnemu.results.schema import result_schema
 
 from .conftest import EXPERIMENTS, TOPOLOGIES, Host, result_of
@@ -17,6 +17,18 @@ from .conftest import EXPERIMENTS, TOPOLOGIES, Host, result_of
 # ordinary user: no capability is left after the exec.
 AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 SCALES = {"fig4-isolation": "0.5"}
+KERNELS = [
+    "native",
+    pytest.param(
+        "private",
+        marks=[
+            pytest.mark.skipif(private.inside(), reason="a private kernel does not boot in another"),
+            pytest.mark.skipif(
+                not private.installed(), reason=f"no private kernel: {private.INSTALL}"
+            ),
+        ],
+    ),
+]
 # Each runs twice at the most: a neighbour that takes the processor for a second
 # is not what these tests are about.
 TRIES = 2
@@ -36,11 +48,11 @@ def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -
     assert {"report.html", "goodput.png", "goodput.svg"} <= {p.name for p in folder.iterdir()}
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_experiment_meets_its_expectations(host: Host, path: Path) -> None:
-    if path.stem == "fig4-isolation" and find_spec("scapy") is None:
-        pytest.skip("the proof of isolation needs scapy, which is not installed")
-    run_and_check(host, path, "--time-scale", SCALES.get(path.stem, "0.25"))
+def test_experiment_meets_its_expectations(host: Host, path: Path, kernel: str) -> None:
+    scale = SCALES.get(path.stem, "0.25")
+    run_and_check(host, path, "--time-scale", scale, "--kernel", kernel)
 
 
 def test_fig6_beyond_1_gbit(host: Host) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,16 +219,13 @@ def test_memory(host: Host, memory: str, before: tuple[str, ...], status: int, w
 
 
 def test_a_folder_that_is_not_the_same_inside(host: Host) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may make a folder in /run")
-    folder = Path("/run/vnemu-test")
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
     try:
         done = Host(folder, host.mark).run("run", FIG6, "--kernel", "private", "--out", "x")
     finally:
         shutil.rmtree(folder)
     assert done.status == 3
-    assert "does not see /run/vnemu-test" in done.err
+    assert f"does not see {folder}" in done.err
 
 
 def test_two_at_once_and_one_in_another(inside: Inside) -> None:

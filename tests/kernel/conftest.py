@@ -5,10 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from vnemu.drivers import probe
+from vnemu.drivers import rtnetlink as rt
 
 _PATIENCE_S = 3.0
 """The kernel ends a killed process a little after the signal."""
@@ -42,6 +46,20 @@ def descriptors() -> Counter[str]:
 def devices() -> list[str]:
     """The devices of the network namespace that the tests run in."""
     return [name for _, name in socket.if_nameindex()]
+
+
+_NO_DEVICE = 12345
+
+
+@pytest.fixture
+def lacking(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Make the kernel refuse a feature that it may have, when it is probed."""
+
+    def lack(name: str) -> None:
+        refused = replace(probe.BY_NAME[name], requests=lambda *_: [rt.set_up(_NO_DEVICE)])
+        monkeypatch.setitem(probe.BY_NAME, name, refused)
+
+    return lack
 
 
 @pytest.fixture(autouse=True)

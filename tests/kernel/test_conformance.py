@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import (
     IPv4Address,
@@ -175,6 +175,10 @@ def changing(request: pytest.FixtureRequest, missing: dict[str, str]) -> Case:
     return available(request.param, missing)
 
 
+def cases(chosen: Iterable[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name, indirect=True)
+
+
 def available(case: Case, missing: dict[str, str]) -> Case:
     if case.feature in missing:
         pytest.skip(f"this kernel has no {case.feature}: {missing[case.feature]}")
@@ -231,9 +235,8 @@ def test_all_can_be_removed_one_by_one_and_made_again(driver: Driver, case: Case
         assert not seen_of(driver, *items)
 
 
+@cases(c for c in CASES if not isinstance(c.item, Neighbour))  # one replaces what was learned
 def test_a_second_creation_is_refused(driver: Driver, case: Case) -> None:
-    if isinstance(case.item, Neighbour):
-        pytest.skip("a permanent neighbour takes the place of a learned one")
     driver.apply(create(*case.base, case.item))
     assert refusal(driver, create(case.item)).errno == errno.EEXIST
 
@@ -266,9 +269,8 @@ def test_nothing_can_be_made_in_no_namespace(driver: Driver, standing: Case) -> 
     assert refusal(driver, create(standing.item)).errno == errno.ENODEV
 
 
+@cases(c for c in CASES if c.name not in NOT_ALONE)  # a queue goes with its class
 def test_a_failure_in_the_middle_is_taken_back(driver: Driver, case: Case) -> None:
-    if case.name in NOT_ALONE:
-        pytest.skip("a queue goes with its class")
     driver.apply(create(*case.base))
     lost = Patch(FABRIC, "nothing", "nowhere")
     other = Namespace("vr:z/other", "host")

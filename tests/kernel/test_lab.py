@@ -8,7 +8,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -414,11 +414,10 @@ class TestSetUp:
             assert ping(lab, "a/r59", str(lab.topology.nodes["a/r0"].loopbacks[1].ip), "-W3")
             assert wrong(lab) == []
 
-    def test_delay_needs_netem_and_says_so(self, tmp_path: Path) -> None:
-        from vnemu.drivers.probe import probe
-
-        if not probe(["netem"])["netem"]:
-            pytest.skip("this kernel has netem")
+    def test_delay_needs_netem_and_says_so(
+        self, lacking: Callable[[str], None], tmp_path: Path
+    ) -> None:
+        lacking("netem")
         text = MULTI_HOP.replace(
             "[rm2, rm3], rate: 100mbit", "[rm2, rm3], rate: 100mbit, delay: 10ms"
         )

@@ -10,7 +10,7 @@ import statistics
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +266,10 @@ def test_a_burst_in_a_long_delay_has_room(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named_with_its_line(data: Data, said: str, tmp_path: Path) -> None:
-    if not probe(["netem"])["netem"]:
-        pytest.skip("this kernel has netem")
+def test_what_is_missing_is_named_with_its_line(
+    data: Data, said: str, lacking: Callable[[str], None], tmp_path: Path
+) -> None:
+    lacking("netem")
     with (
         pytest.raises(MissingCapability, match=rf"t\.yaml:\d+: {re.escape(said)}"),
         lab_of(data, tmp_path),

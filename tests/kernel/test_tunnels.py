@@ -7,6 +7,7 @@ import functools
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,9 +127,10 @@ def test_auto_takes_gre_where_it_is_and_says_so(tmp_path: Path) -> None:
     assert notes[0].startswith(f"tunnel: auto chose {expected}, since this kernel has")
 
 
-def test_gre_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
-    if not probe(["gre"])["gre"]:
-        pytest.skip("this kernel has gre")
+def test_gre_that_is_not_there_is_named_with_its_line(
+    lacking: Callable[[str], None], tmp_path: Path
+) -> None:
+    lacking("gre")
     file = tmp_path / "t.yaml"
     file.write_text(
         "underlay:\n  machines: [m1, m2]\n  links: [{endpoints: [m1, m2], rate: 1mbit}]\n"

@@ -139,7 +139,16 @@ def test_one_frame_more_or_less_is_no_deviation() -> None:
     mean = float(rates.mean())
     assert abs(rates / mean - 1).max() > 0.05
     assert settled(rates, mean) == (0.0, 0)
-    assert settled(rates * 100, mean * 100)[0] is None
+
+
+def test_a_restless_level_is_reached_when_it_is_as_restless_as_later() -> None:
+    noise = np.where(np.arange(200) % 4 == 0, 1.12, 0.96)
+    rates = 30 * noise
+    rates[:10] = 15.0
+    assert settled(rates, 30.0) == (1.0, 0)
+    time_s, bytes_ = counter(rates)
+    found = settle(time_s, bytes_, at_s=0, end_s=20, mean_mbit=30.0, frame_bytes=0)
+    assert found.band == pytest.approx(0.12)
 
 
 def test_few_strays_later_are_counted_not_judged() -> None:

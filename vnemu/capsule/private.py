@@ -39,8 +39,9 @@ DEFAULT_MEMORY = 2 * 2**30
 LEAST_MEMORY = 256 * 2**20
 
 _KERNEL = "linux.uml"
+OWN_INSIDE = ("/run", "/dev", "/proc", "/sys")
+"""Folders of which a capsule has its own: what is written there ends with it."""
 _WRITABLE = tuple(map(Path, ("/run", MEMORY_FOLDER, "/tmp", "/var/tmp")))  # noqa: S108
-_OWN_INSIDE = ("/run", "/dev", "/proc", "/sys")
 _LOG_LINES = 15
 _KILLED = 137
 
@@ -133,9 +134,9 @@ def _check_folder() -> None:
         MissingCapability: if it is not.
     """
     cwd = Path.cwd()
-    if any(cwd.is_relative_to(folder) for folder in _OWN_INSIDE):
+    if any(cwd.is_relative_to(folder) for folder in OWN_INSIDE):
         raise MissingCapability(
-            f"the private kernel has {', '.join(_OWN_INSIDE)} of its own and does not see {cwd}",
+            f"the private kernel has {', '.join(OWN_INSIDE)} of its own and does not see {cwd}",
             "run the command in another folder",
         )
 

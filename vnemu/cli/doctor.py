@@ -28,7 +28,7 @@ YES, NO, UNKNOWN = "yes", "no", "-"
 
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
-_OPTIONAL = ("ifb", "netem", "gre")
+_OPTIONAL = ("ipv6", "ifb", "netem", "gre")
 _PROGRAMS = {"iperf3": "flows", "ping": "probes", "nsenter": "programs in virtual routers"}
 _TIMEOUT_SECONDS = 60
 # Root in a user namespace that maps it to another id is an ordinary user to the kernel.

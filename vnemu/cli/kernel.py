@@ -47,8 +47,10 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
         Why it is this kernel.
 
     Raises:
+        InputError: if `out` would be lost.
         MissingCapability: naming what is declared, what is missing for it, and the way out.
     """
+    _check_out(out)
     if private.inside():
         capsule.enter()
         require(topology)
@@ -63,6 +65,15 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
             raise
         _boot_instead(missing, memory, enclosed=True, writes=out)
     return "asked for" if choice == "native" else "it has all that the files ask for"
+
+
+def _check_out(out: Path | None) -> None:
+    own = [f for f in private.OWN_INSIDE if out and out.absolute().is_relative_to(f)]
+    if own:
+        raise InputError(
+            f"--out: {out} would be lost with the lab, which has a {own[0]} of its own: "
+            "name a folder elsewhere"
+        )
 
 
 def _enter_native(choice: str, memory: int) -> bool:

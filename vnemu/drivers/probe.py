@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
 from vnemu.drivers import rtnetlink as rt
@@ -63,8 +63,13 @@ def _redirect(end: rt.End, other: int) -> list[Request]:
     return [rt.new_ingress(1), rt.redirect(1, 1)]
 
 
+def _ipv6(end: rt.End, other: int) -> list[Request]:
+    return [rt.set_up(1), rt.new_address(1, IPv6Address("fd00::1"), 128)]
+
+
 FEATURES = (
     Feature("veth", "every link", "veth", _veth),
+    Feature("ipv6", "networks with IPv6 addresses", "ipv6", _ipv6),
     Feature("gre", "virtual links between machines (tunnel: gre)", "ip_gre", _gre),
     Feature("vxlan", "virtual links between machines", "vxlan", _vxlan),
     Feature("htb", "rates, limits and guarantees", "sch_htb", _htb),
@@ -96,7 +101,7 @@ def probe(names: list[str] | None = None) -> dict[str, str]:
 
 
 def _try(maker: NamespaceMaker, feature: Feature) -> str:
-    namespace = maker.make("fabric")
+    namespace = maker.make("router")
     try:
         end = _end(namespace, "probe")
         requests = feature.requests(end, namespace.new_index("probe-far"))
@@ -150,6 +155,9 @@ def require(topology: Topology) -> None:
 def _needs(topology: Topology) -> dict[str, str]:
     """The features a topology needs, each with the first line that needs it."""
     needs = dict.fromkeys(_ALWAYS, "every lab")
+    six = next((n for n in topology.networks.values() if 6 in n.versions), None)
+    if six is not None:
+        needs["ipv6"] = f"network {six.name} has IPv6 (ipv6: false does without)"
     for physical in topology.underlay.links.values():
         if physical.impairment:
             line = f"{physical.written_at}: physical link {physical.name} has {physical.impairment}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from vnemu.results.phases import Firing, cut_phases
+from vnemu.results.phases import BAND, Firing, cut_phases
 from vnemu.results.reader import CUT_OFF
 from vnemu.results.schema import EventResult, ExpectationResult, PhaseResult, Result
 from vnemu.results.words import listed, percent, rate, seconds
@@ -193,9 +193,17 @@ def _settle(doc: SettleExpectation, result: Result) -> tuple[str, bool]:
     if not names:
         raise _NotThere("no flow was active at the event")
     spans = {name: event.settle_s.get(name) for name in names}
-    text = ", ".join(f"{name} {seconds(span)}" for name, span in spans.items())
+    text = ", ".join(
+        f"{name} {seconds(span)}{_wide(event.band_percent.get(name))}"
+        for name, span in spans.items()
+    )
     limit = doc.settle.seconds + 1e-9
     return text, all(span is not None and span <= limit for span in spans.values())
+
+
+def _wide(band_percent: float | None) -> str:
+    usual = band_percent is None or band_percent <= 100 * BAND
+    return "" if usual else f" (to its restless level, ± {band_percent:g}%)"
 
 
 def _loss(doc: LossExpectation, result: Result) -> tuple[str, bool]:

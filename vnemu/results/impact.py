@@ -66,6 +66,7 @@ def _carried_out(run: Run, event: EventEntry, phases: Sequence[Phase]) -> EventR
             name: None if s.settle_s is None else round(s.settle_s, 6)
             for name, s in settled.items()
         },
+        band_percent={name: round(100 * s.band, 1) for name, s in settled.items()},
         strays={name: s.strays for name, s in settled.items()},
         probes=_probes_at(run, event.actual_s),
     )

@@ -13,6 +13,7 @@ from vnemu.results.series import WINDOW_S, Array, window_rates
 TOGETHER_S = 0.05
 SKIPPED_S = 1.0
 BAND = 0.05
+WIDEST_BAND = 0.15
 STRAY_SHARE = 0.02
 CALM_WINDOWS = 10
 
@@ -42,11 +43,13 @@ class Settling:
         settle_s: seconds from the event to the new level; None if it was not reached.
         strays: later windows of 100 ms that lie outside of the band all the same.
         windows: the later windows in all.
+        band: half the width of the band, as a fraction of the new level.
     """
 
     settle_s: float | None
     strays: int = 0
     windows: int = 0
+    band: float = BAND
 
 
 def cut_phases(firings: Sequence[Firing], end_s: float) -> list[Phase]:
@@ -124,8 +127,9 @@ def settle(
     The time from the event to the end of the phase is cut into windows of 100 ms, the
     first beginning at the event. A window is inside the band when its rate is within
     5% of the phase's mean, give or take one data frame (at 1.9 Mbit/s a window holds
-    16.5 frames, so one frame more is already 6%). The flow has settled after t, a
-    multiple of 100 ms, when
+    16.5 frames, so one frame more is already 6%). Where the level itself is restless,
+    as on a busy machine, the band is as wide as 98% of the windows of the phase's
+    second half need, up to 15%. The flow has settled after t, a multiple of 100 ms, when
 
     - all windows of the first second from t on are inside, and
     - of all windows from t to the end at most 2% are outside (the strays);
@@ -141,13 +145,21 @@ def settle(
         frame_bytes: payload of a full data frame.
     """
     rates = window_rates(time_s, arrived_bytes, at_s, end_s)[1]
-    band_mbit = BAND * mean_mbit + frame_bytes * 8e-6 / WINDOW_S
-    outside = np.abs(rates - mean_mbit) > band_mbit
+    frame_mbit = frame_bytes * 8e-6 / WINDOW_S
+    deviations = np.maximum(np.abs(rates - mean_mbit) - frame_mbit, 0.0)
+    band = _band(deviations[len(deviations) // 2 :] / mean_mbit if mean_mbit else rates[:0])
+    outside = deviations > band * mean_mbit
     count = len(outside)
     needed = min(CALM_WINDOWS, math.ceil(count / 2))
     for first in range(count - needed + 1 if needed else 0):
         strays = int(outside[first:].sum())
         calm = not outside[first : first + CALM_WINDOWS].any()
         if calm and strays <= STRAY_SHARE * (count - first):
-            return Settling(first * WINDOW_S, strays, count - first)
-    return Settling(None)
+            return Settling(first * WINDOW_S, strays, count - first, band)
+    return Settling(None, band=band)
+
+
+def _band(late_deviations: Array) -> float:
+    if not len(late_deviations):
+        return BAND
+    return min(max(BAND, float(np.quantile(late_deviations, 1 - STRAY_SHARE))), WIDEST_BAND)

@@ -74,8 +74,12 @@ class EventResult(ResultPart):
     what: str
     settle_s: dict[str, float | None] = Field(
         default={},
-        description="by flow: seconds until its 100 ms windows stay within 5% (and one frame) "
-        "of the new phase's mean; null: they do not",
+        description="by flow: seconds until its 100 ms windows stay within the band "
+        "(and one frame) around the new phase's mean; null: they do not",
+    )
+    band_percent: dict[str, float] = Field(
+        default={},
+        description="by flow: half the width of that band; 5, or more on a restless level",
     )
     strays: dict[str, int] = Field(
         default={},

@@ -3,25 +3,35 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTEST = -q --durations=5
+EXPERIMENTS = tests/experiments/test_experiments.py tests/experiments/test_docs.py
 SETUP = pyproject.toml setup.py vnemu/__init__.py
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test private lint bench clean system-demo system-test system-bench
+.PHONY: help demo test test-native test-private lint bench clean \
+	system-demo system-test system-bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-test: system-test lint ## all checks: the linters and every test
-	$(BIN)/pytest -q --durations=10 --ignore-glob='*/test_private_*.py'
+# The private kernel has one processor, so the tests inside it and others share two.
+# Experiments, which are about rates and times, run alone.
+test: system-test lint ## all checks: the linters and every test, in both kernels
+	@rm -rf .pytest_cache/v/vnemu/turns
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-native test-private
+	$(BIN)/pytest $(PYTEST) --turn=experiments $(EXPERIMENTS)
+	@$(BIN)/python tests/neither.py
 
-private: system-test $(VENV)/.test ## tests of the private kernel, and the kernel's tests inside it
-	$(BIN)/pytest -q --durations=10 tests/experiments/test_private_*.py
-	$(BIN)/pytest -q --durations=10 --private-kernel tests/kernel
+test-native: $(VENV)/.test ## tests on the running kernel, but for the experiments
+	$(BIN)/pytest $(PYTEST) --turn=native $(addprefix --ignore=,$(EXPERIMENTS)) tests
+
+test-private: $(VENV)/.test ## the kernel's tests again in the private kernel
+	$(BIN)/pytest $(PYTEST) --turn=private --private-kernel tests/kernel
 
 lint: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,12 +13,14 @@ from vnemu import capsule
 from vnemu.capsule import private
 from vnemu.errors import MissingCapability
 
+from . import neither
+
 TESTS = Path(__file__).parent
 NEED_NO_KERNEL = (TESTS / "unit", TESTS / "golden")
 NEED_KERNEL = (TESTS / "kernel", TESTS / "experiments")
 
 MEMORY = 4 << 30
-_RAN = pytest.StashKey[set[str]]()
+_RAN = pytest.StashKey[dict[str, bool]]()
 _REFUSED = pytest.StashKey[str]()
 
 # How long an example takes depends on who else uses the machine; the same
@@ -29,10 +30,9 @@ settings.load_profile("vnemu")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--private-kernel", action="store_true", help="run in the private kernel")
     parser.addoption(
-        "--private-kernel",
-        action="store_true",
-        help="run in the private kernel, and end with the tests that ran in neither kernel",
+        "--turn", default="", help="a name under which to record which tests ran (tests/neither.py)"
     )
 
 
@@ -72,12 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
-def _ran_key(config: pytest.Config) -> str:
-    return f"vnemu/ran-{'private' if config.option.private_kernel else 'native'}"
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RAN] = set()
+    config.stash[_RAN] = {}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,32 +81,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call" and not report.skipped:
-        item.config.stash[_RAN].add(item.nodeid)
+    if call.when == "call" or report.skipped:
+        item.config.stash[_RAN][item.nodeid] = not report.skipped
     return report
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remember what ran; after the private kernel's turn nothing may have run in neither."""
+    """Record which tests ran in this turn, and which were skipped."""
     config = session.config
-    if config.cache is None or config.option.collectonly:
-        return
-    config.cache.set(_ran_key(config), sorted(config.stash[_RAN]))
-    if config.option.private_kernel and _in_neither(session):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def _in_neither(session: pytest.Session) -> list[str]:
-    config = session.config
-    assert config.cache is not None
-    native = set(config.cache.get("vnemu/ran-native", []))
-    return [i.nodeid for i in session.items if i.nodeid not in native | config.stash[_RAN]]
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if not config.option.private_kernel or config.option.collectonly:
-        return
-    missed = _in_neither(terminalreporter._session)
-    terminalreporter.section("ran in neither kernel")
-    terminalreporter.line("\n".join(missed) or "none")
+    if config.cache is not None and config.option.turn:
+        config.cache.set(f"{neither.KEY}/{config.option.turn}", config.stash[_RAN])

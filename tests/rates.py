@@ -98,7 +98,7 @@ def window(lab: Lab, flows: list[Flow]) -> dict[Flow, float]:
     for flow, old, new in zip(flows, before, after, strict=True):
         sent, arrived = ((b - a) * 8e-6 / (end - start) for a, b in zip(old, new, strict=True))
         # Who sends datagrams may be too slow to fill the link; TCP adapts to it.
-        wanted = min(flow.rate, sent) if flow.protocol == "udp" else flow.rate
+        wanted = min(flow.rate, sent or flow.rate) if flow.protocol == "udp" else flow.rate
         found[flow] = arrived / wanted
     return found
 

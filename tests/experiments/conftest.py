@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 TOPOLOGIES = ROOT / "topologies"
 _MARK = "VNEMU_TEST_MARK"
+# Seen by its files, root in a user namespace that maps it to another id is an
+# ordinary user: no capability is left after the exec.
+AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 
 @dataclass

@@ -14,8 +14,7 @@ import pytest
 
 from vnemu.capsule import private
 
-from .conftest import _MARK, EXPERIMENTS, ROOT, Host
-from .test_experiments import AS_ORDINARY_USER
+from .conftest import _MARK, AS_ORDINARY_USER, EXPERIMENTS, ROOT, Host
 
 NEEDS = [
     pytest.mark.skipif(private.inside(), reason="a private kernel does not boot in another"),

@@ -8,27 +8,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from vnemu.capsule import private
 from vnemu.results.schema import result_schema
 
-from .conftest import EXPERIMENTS, TOPOLOGIES, Host, result_of
+from .conftest import AS_ORDINARY_USER, EXPERIMENTS, TOPOLOGIES, Host, result_of
+from .private_kernel import NEEDS
 
-# Seen by its files, root in a user namespace that maps it to another id is an
-# ordinary user: no capability is left after the exec.
-AS_ORDINARY_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 SCALES = {"fig4-isolation": "0.5"}
-KERNELS = [
-    "native",
-    pytest.param(
-        "private",
-        marks=[
-            pytest.mark.skipif(private.inside(), reason="a private kernel does not boot in another"),
-            pytest.mark.skipif(
-                not private.installed(), reason=f"no private kernel: {private.INSTALL}"
-            ),
-        ],
-    ),
-]
+KERNELS = ["native", pytest.param("private", marks=NEEDS)]
 # Each runs twice at the most: a neighbour that takes the processor for a second
 # is not what these tests are about.
 TRIES = 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -132,3 +134,21 @@ def test_kill_of_a_run_leaves_its_folder_readable(
         assert done.status in (0, 1), done.err
         if stage is not tear_down:
             assert result_of(folder)["status"] == "interrupted"
+
+
+MOMENTS_S = (0.1, 0.8, 1.4, 1.8, 2.2, 2.6, 3.2, 4.5)  # boot, set-up, traffic and tear-down
+
+
+@pytest.mark.parametrize(
+    ("moment_s", "victim"),
+    list(zip(MOMENTS_S, itertools.cycle(reversed(list(VICTIMS))), strict=False)),
+)
+def test_kill_at_any_moment(inside: Inside, moment_s: float, victim: str) -> None:
+    options = ("--time-scale", "0.05", "--kernel", "private", "--out", "run")
+    process = inside.host.start("run", FIG6, *options)
+    inside.kernel()
+    who = VICTIMS[victim](inside)
+    time.sleep(moment_s)
+    with contextlib.suppress(ProcessLookupError):  # on a quick machine all is over
+        os.kill(who, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE_S)

@@ -143,6 +143,7 @@ CASES = [
 # Their namespaces and devices are all there is to miss.
 STANDS_ON = [case for case in CASES if case.base]
 NOT_ALONE = {"queue", "queue-leaf"}
+"""What goes with its class."""
 NOT_THERE = {errno.ENODEV, errno.ENOENT, errno.EINVAL, errno.ENETUNREACH}
 
 
@@ -217,9 +218,8 @@ def test_what_was_not_created_is_not_seen(driver: Driver, case: Case) -> None:
     assert missing_of(driver, case.item)
 
 
+@cases(c for c in CASES if c.name not in NOT_ALONE)
 def test_what_was_removed_is_not_seen(driver: Driver, case: Case) -> None:
-    if case.name in NOT_ALONE:
-        pytest.skip("a queue goes with its class")
     driver.apply(create(*case.base, case.item))
     driver.apply(remove(case.item))
     assert len(missing_of(driver, case.item)) == len(facts([case.item]))
@@ -269,7 +269,7 @@ def test_nothing_can_be_made_in_no_namespace(driver: Driver, standing: Case) -> 
     assert refusal(driver, create(standing.item)).errno == errno.ENODEV
 
 
-@cases(c for c in CASES if c.name not in NOT_ALONE)  # a queue goes with its class
+@cases(c for c in CASES if c.name not in NOT_ALONE)
 def test_a_failure_in_the_middle_is_taken_back(driver: Driver, case: Case) -> None:
     driver.apply(create(*case.base))
     lost = Patch(FABRIC, "nothing", "nowhere")

@@ -22,6 +22,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -59,8 +60,23 @@ def inside() -> bool:
         return any("User Mode Linux" in line for line in cpuinfo)
 
 
-def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None) -> NoReturn:
-    """Run this process's command again in a private kernel, and exit as it does.
+def boot(reason: str, memory: int, *, enclosed: bool) -> NoReturn:
+    """Go on in a private kernel: run this process's command there, and exit as it does.
+
+    Parameters and errors are those of `run_again`.
+    """
+    os._exit(run_again(reason, memory, enclosed=enclosed))
+
+
+def run_again(
+    reason: str,
+    memory: int,
+    *,
+    enclosed: bool,
+    writes: Path | None = None,
+    more: Sequence[str] = (),
+) -> int:
+    """Run this process's command again, in a private kernel.
 
     Parameters:
         reason: why, for the run's record.
@@ -69,6 +85,10 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
             read-only inside, but for the working directory, temporary files, caches
             and the folder of `writes`.
         writes: what the command will make, elsewhere than in its working directory.
+        more: arguments that it gets there beside its own.
+
+    Returns:
+        The command's exit status.
 
     Raises:
         MissingCapability: if it is not installed, there is no room for its memory, or
@@ -87,7 +107,7 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
         if enclosed:
             protect(_writable(writes))
         console = Console(folder)
-        _write_job(folder, reason, console)
+        _write_job(folder, reason, console, more)
         status = (folder / "status").open("w+")
         log = (folder / "kernel.log").open("w+", errors="replace")
         code = console.run(_arguments(kernel, folder, memory), log.fileno(), enclosed=enclosed)
@@ -97,7 +117,7 @@ def boot(reason: str, memory: int, *, enclosed: bool, writes: Path | None = None
     if not text.isdigit():
         log.seek(0)  # the kernel has moved it, as it writes to the same descriptor
         _explain(code, log.read())
-    os._exit(int(text))
+    return int(text)
 
 
 def _writable(writes: Path | None) -> list[Path]:
@@ -169,9 +189,9 @@ def _machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _write_job(folder: Path, reason: str, console: Console) -> None:
+def _write_job(folder: Path, reason: str, console: Console, more: Sequence[str]) -> None:
     job = {
-        "argv": [sys.executable, *sys.orig_argv[1:]],
+        "argv": [sys.executable, *sys.orig_argv[1:], *more],
         "cwd": str(Path.cwd()),
         "env": {**os.environ, MARK: reason},
         "tty": console.tty,

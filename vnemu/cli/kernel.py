@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,14 @@ from vnemu.model.overlay import Topology
 from vnemu.units import Size
 
 Choice = Literal["auto", "native", "private"]
+
+
+class RanInside(Exception):
+    """The command has run in a private kernel, and ended with `status`."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def memory_bytes(text: str) -> int:
@@ -32,7 +41,9 @@ def memory_bytes(text: str) -> int:
     return size
 
 
-def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None = None) -> str:
+def enter_capsule(
+    choice: str, topology: Topology, memory: int, out: Path | None = None, more: Sequence[str] = ()
+) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
     In the private kernel the whole command starts again; it then comes by here once
@@ -42,6 +53,7 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
         choice: auto, native or private.
         memory: what a private kernel may use, in bytes.
         out: the run folder, if it may be anywhere.
+        more: arguments that the command gets in a private kernel beside its own.
 
     Returns:
         Why it is this kernel.
@@ -49,22 +61,18 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
     Raises:
         InputError: if `out` would be lost.
         MissingCapability: naming what is declared, what is missing for it, and the way out.
+        RanInside: when a private kernel has done it all.
     """
     _check_out(out)
     if private.inside():
         capsule.enter()
         require(topology)
         return os.environ[private.MARK]
-    enclosed = _enter_native(choice, memory)
-    if choice == "private":
-        private.boot("asked for", memory, enclosed=enclosed, writes=out)
-    try:
-        require(topology)
-    except MissingCapability as missing:
-        if choice == "native":
-            raise
-        _boot_instead(missing, memory, enclosed=True, writes=out)
-    return "asked for" if choice == "native" else "it has all that the files ask for"
+    why = _why_not_native(choice, topology)
+    if not why:
+        return "asked for" if choice == "native" else "it has all that the files ask for"
+    enclosed = capsule.inside()
+    raise RanInside(private.run_again(why, memory, enclosed=enclosed, writes=out, more=more))
 
 
 def _check_out(out: Path | None) -> None:
@@ -76,25 +84,19 @@ def _check_out(out: Path | None) -> None:
         )
 
 
-def _enter_native(choice: str, memory: int) -> bool:
-    """Enter a native capsule if that is allowed; the private kernel can do without."""
+def _why_not_native(choice: str, topology: Topology) -> str:
+    """Enter a native capsule if that is allowed; return why it does not do, empty if it does."""
     try:
         capsule.enter()
+        if choice != "private":
+            require(topology)
+            return ""
     except MissingCapability as missing:
         if choice == "native":
             raise
+        if choice == "auto" and not private.installed():
+            remedy = f"or install the private kernel: {private.INSTALL}"
+            raise MissingCapability(str(missing), remedy) from missing
         if choice == "auto":
-            _boot_instead(missing, memory, enclosed=False)
-        return False
-    return True
-
-
-def _boot_instead(
-    missing: MissingCapability, memory: int, *, enclosed: bool, writes: Path | None = None
-) -> None:
-    if not private.installed():
-        raise MissingCapability(
-            str(missing), f"or install the private kernel: {private.INSTALL}"
-        ) from missing
-    reason = f"the running kernel cannot: {missing.message}"
-    private.boot(reason, memory, enclosed=enclosed, writes=writes)
+            return f"the running kernel cannot: {missing.message}"
+    return "asked for"

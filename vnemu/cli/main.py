@@ -115,6 +115,9 @@ def run_experiment(
         typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel."),
     ] = "2048mb",
     overrides: Overrides = None,
+    report: Annotated[
+        bool, typer.Option(help="Make the plots and the report when the run has ended.")
+    ] = True,
 ) -> int:
     """Run an experiment and report on it.
 
@@ -125,16 +128,21 @@ def run_experiment(
     Example: [bold]vnemu run experiments/fig6-guarantee.yaml --time-scale 0.25[/]
     """
     from vnemu.cli.files import read_experiment
-    from vnemu.cli.kernel import enter_capsule, memory_bytes
-    from vnemu.cli.outcome import report_and_judge
+    from vnemu.cli.kernel import RanInside, enter_capsule, memory_bytes
+    from vnemu.cli.outcome import judge
     from vnemu.cli.progress import shown
     from vnemu.errors import VnemuError
     from vnemu.results.record import RunWriter, claim_folder
 
     loaded, experiment = read_experiment(file, overrides or [], time_scale)
     choice = kernel or loaded.doc.kernel
-    why = enter_capsule(choice, experiment.topology, memory_bytes(memory), out)
     folder = out or _new_folder(experiment.name)
+    # A private kernel is slow to draw plots, and the record is all that they take.
+    more = ("--out", str(folder), "--no-report")
+    try:
+        why = enter_capsule(choice, experiment.topology, memory_bytes(memory), folder, more)
+    except RanInside as ended:
+        return judge(folder, ended.status, report=report)
     claim_folder(folder)
     try:
         from vnemu.experiments.runner import run as run_recorded
@@ -142,9 +150,8 @@ def run_experiment(
         with shown() as sink:
             run_recorded(experiment, RunWriter(folder), loaded, sink, why)
     except (VnemuError, KeyboardInterrupt) as error:
-        status = complain(error)
-        return report_and_judge(folder, status)
-    return report_and_judge(folder, 0)
+        return judge(folder, complain(error), report=report)
+    return judge(folder, 0, report=report)
 
 
 def _new_folder(name: str) -> Path:
@@ -240,11 +247,11 @@ def report(
 
     Example: [bold]vnemu report runs/fig6-guarantee-20261122-081500[/]
     """
-    from vnemu.cli.outcome import report_and_judge
+    from vnemu.cli.outcome import judge
     from vnemu.results.record import read_run
 
     read_run(folder)
-    return report_and_judge(folder, 0)
+    return judge(folder, 0)
 
 
 class SchemaKind(StrEnum):

@@ -8,16 +8,19 @@ from pathlib import Path
 from vnemu.errors import ExperimentFailed
 
 
-def report_and_judge(folder: Path, status: int) -> int:
+def judge(folder: Path, status: int, *, report: bool = True) -> int:
     """Build a run's report, print its summary and return the exit status.
 
     Parameters:
         status: what the run itself ended with; 0 leaves it to the expectations.
+        report: whether to; if not, nobody has looked at the expectations yet.
     """
     if not (folder / "run.json").exists():
         # The run never began: its folder holds nothing that anyone would miss.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+        return status
+    if not report:
         return status
     from vnemu.results.report import build_report
     from vnemu.results.terminal import summary_lines, summary_table

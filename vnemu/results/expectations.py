@@ -194,7 +194,7 @@ def _settle(doc: SettleExpectation, result: Result) -> tuple[str, bool]:
         raise _NotThere("no flow was active at the event")
     spans = {name: event.settle_s.get(name) for name in names}
     text = ", ".join(
-        f"{name} {seconds(span)}{_wide(event.band_percent.get(name))}"
+        f"{name} {seconds(span)}{'' if span is None else _wide(event.band_percent.get(name))}"
         for name, span in spans.items()
     )
     limit = doc.settle.seconds + 1e-9

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from vnemu import capsule
 from vnemu.capsule import private
-from vnemu.drivers.probe import require
+from vnemu.drivers.probe import require, require_change
 from vnemu.errors import InputError, MissingCapability
 from vnemu.model.overlay import Topology
 from vnemu.units import Size
@@ -32,7 +34,13 @@ def memory_bytes(text: str) -> int:
     return size
 
 
-def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None = None) -> str:
+def enter_capsule(
+    choice: str,
+    topology: Topology,
+    memory: int,
+    out: Path | None = None,
+    later: Sequence[Topology] = (),
+) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
     In the private kernel the whole command starts again; it then comes by here once
@@ -42,6 +50,7 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
         choice: auto, native or private.
         memory: what a private kernel may use, in bytes.
         out: the run folder, if it may be anywhere.
+        later: what the topology will become.
 
     Returns:
         Why it is this kernel.
@@ -53,18 +62,25 @@ def enter_capsule(choice: str, topology: Topology, memory: int, out: Path | None
     _check_out(out)
     if private.inside():
         capsule.enter()
-        require(topology)
+        _require_all(topology, later)
         return os.environ[private.MARK]
     enclosed = _enter_native(choice, memory)
     if choice == "private":
         private.boot("asked for", memory, enclosed=enclosed, writes=out)
     try:
-        require(topology)
+        _require_all(topology, later)
     except MissingCapability as missing:
         if choice == "native":
             raise
         _boot_instead(missing, memory, enclosed=True, writes=out)
     return "asked for" if choice == "native" else "it has all that the files ask for"
+
+
+def _require_all(topology: Topology, later: Sequence[Topology]) -> None:
+    require(topology)
+    known: set[str] = set()
+    for before, after in pairwise([topology, *later]):
+        require_change(before, after, known)
 
 
 def _check_out(out: Path | None) -> None:

@@ -64,8 +64,19 @@ QUALITIES = st.sampled_from(
         {"loss": "0.1%"},
         {"delay": "20ms", "jitter": "5ms"},
         {"delay": "1ms", "jitter": "1ms", "loss": "2%"},
+        {"delay": "5ms", "jitter": "1ms", "distribution": "normal", "reorder": "1%"},
+        {"loss": {"p": "1%", "r": "20%"}, "duplicate": "1%"},
     ]
 )
+
+
+def directions(draw: st.DrawFn, ends: tuple[str, str], *more: str) -> Data:
+    """Now and then, another quality in one direction, and another of the rates in `more`."""
+    if not draw(st.booleans()):
+        return {}
+    a, b = draw(st.permutations(ends))
+    quality = {"delay": "30ms", **draw(QUALITIES), **{key: draw(RATES) for key in more}}
+    return {"directions": {f"{a}>{b}": quality}}
 
 
 @st.composite
@@ -78,6 +89,7 @@ def networks(draw: st.DrawFn, machines: list[str], most: int = 5) -> Data:
             link["limit"] = draw(RATES)
         elif draw(st.booleans()):
             link["guarantee"] = draw(st.sampled_from(["10kbit", "100kbit"]))
+        link |= directions(draw, edge, *(["limit"] if draw(st.booleans()) else []))
         links.append(link)
     placed = {
         r: {"on": draw(st.sampled_from(machines))} if draw(st.booleans()) else {} for r in routers
@@ -94,7 +106,8 @@ def documents(draw: st.DrawFn, machines: int = 4) -> Data:
     """A valid topology file, as data."""
     names = [f"m{n}" for n in range(1, draw(st.integers(1, machines)) + 1)]
     physical = [
-        {"endpoints": list(e), "rate": draw(RATES), **draw(QUALITIES)} for e in draw(trees(names))
+        {"endpoints": list(e), "rate": draw(RATES), **draw(QUALITIES)} | directions(draw, e, "rate")
+        for e in draw(trees(names))
     ]
     tunnel = draw(st.sampled_from(["auto", "gre", "vxlan"]))
     return {

@@ -2,103 +2,60 @@
 
     with Lab.from_file("topologies/wowkivs2009.yaml") as lab:
         lab["a/r1"].run("ip", "route")
-        lab.reshape("a/core", guarantee="30mbit")
+        lab.reshape("a/core", guarantee="30mbit", delay="5ms")
+        lab.move("a/core", path=["rm1", "rm3", "rm2"])
 
 A lab lives in a capsule (`vnemu.capsule.enter`). Every change takes the road of
 the set-up: model, plan, difference, one batch; then the kernel is asked whether
-it holds what was planned.
+it holds what was planned. The verbs (`vnemu.verbs`) are values: `Lab.do` carries
+several of them out as one.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import signal
-import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Self
 
 from vnemu import capsule
 from vnemu.drivers.kernel import Kernel
-from vnemu.drivers.probe import require, settle
+from vnemu.drivers.probe import require, require_change, settle
 from vnemu.drivers.processes import ProcessMaker
+from vnemu.drivers.transaction import carry_out as transact
 from vnemu.embedding.mapping import Mapping as Embedding
-from vnemu.embedding.mapping import admit
 from vnemu.embedding.strategies import embed
-from vnemu.errors import InputError, InternalError, KernelRefused
+from vnemu.errors import InputError, InternalError
 from vnemu.events import Note, Progress, Sink, ignore
-from vnemu.model.change import Quality, reshaped
-from vnemu.model.overlay import Node, Topology
+from vnemu.model.change import Change
+from vnemu.model.overlay import Topology
 from vnemu.model.resolve import resolve
-from vnemu.plan.build import build, reshared
-from vnemu.plan.diff import Action, FragmentKey, Plan, diff
-from vnemu.plan.facts import differences, facts
-from vnemu.plan.objects import Object, node_namespace
+from vnemu.nodes import VirtualNode
+from vnemu.plan.build import build
+from vnemu.plan.changed import changed_fragments, draining
+from vnemu.plan.diff import FragmentKey, Plan, diff
 from vnemu.schema.load import load_topology
+from vnemu.schema.topology import VirtualLinkDoc
+from vnemu.schema.violations import read
 from vnemu.schema.wording import some
-from vnemu.units import Rate
-
-T = TypeVar("T")
-
-
-class VirtualNode:
-    """A VR or host of a running lab."""
-
-    def __init__(self, node: Node, kernel: Kernel, processes: ProcessMaker) -> None:
-        self.node = node
-        self._kernel = kernel
-        self._processes = processes
-
-    def popen(
-        self,
-        *argv: str,
-        stdin: int | IO[Any] | None = subprocess.DEVNULL,
-        stdout: int | IO[Any] | None = None,
-        stderr: int | IO[Any] | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> subprocess.Popen[bytes]:
-        """Start a program inside; it ends with the lab at the latest."""
-        network = self._kernel.namespaces[node_namespace(self.node.path)].fd
-        init = self._processes.init(self.node.path, self.node.name, network)
-        return self._processes.popen(init, argv, stdin, stdout, stderr, env)
-
-    def run(self, *argv: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run a program inside and return what it printed; `timeout` is in seconds.
-
-        Raises:
-            subprocess.TimeoutExpired: if it takes longer; it is ended first.
-        """
-        with self.popen(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                _end_session(process)
-                raise
-        return subprocess.CompletedProcess(
-            argv, process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-        )
-
-    def inside(self, call: Callable[[], T]) -> T:
-        """Run `call` in the node's network namespace: to open a socket there, no more."""
-        return self._kernel.inside(node_namespace(self.node.path), call)
-
-
-def _end_session(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+from vnemu.verbs.existence import Add, AddNic, Remove
+from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
+from vnemu.verbs.paths import Move
+from vnemu.verbs.quality import ReshapeAll
+from vnemu.verbs.state import State, Verb, carry_out, moved_links
 
 
 class Lab:
     """A topology that exists while the context lasts."""
 
     def __init__(self, topology: Topology, mapping: Embedding, sink: Sink = ignore) -> None:
-        self.topology = topology
-        self.mapping = mapping
+        self.state = State(topology, mapping)
         self.plan = Plan()
         self._sink = sink
+        self._features: set[str] = set()
         self._kernel: Kernel | None = None
         self._processes: ProcessMaker | None = None
 
@@ -127,7 +84,7 @@ class Lab:
         self._kernel = Kernel()
         try:
             self._processes = ProcessMaker()
-            self._replan(topology, self.mapping, None)
+            self._replan(State(topology, self.mapping), None)
         except BaseException:
             self._close()
             raise
@@ -149,6 +106,16 @@ class Lab:
             self._kernel.close()
             self._kernel = None
         self.plan = Plan()
+
+    @property
+    def topology(self) -> Topology:
+        """What the lab is now."""
+        return self.state.topology
+
+    @property
+    def mapping(self) -> Embedding:
+        """Where it is now."""
+        return self.state.mapping
 
     @property
     def kernel(self) -> Kernel:
@@ -174,77 +141,142 @@ class Lab:
         assert self._processes is not None, "a lab that is up has both"
         return VirtualNode(node, kernel, self._processes)
 
-    def reshape(
-        self,
-        link: str,
-        *,
-        limit: str | Rate | None = "keep",
-        guarantee: str | Rate | None = "keep",
-    ) -> None:
-        """Change a VL's limit or guarantee; what is not named keeps its value.
+    def do(self, *verbs: Verb) -> State:
+        """Carry out verbs as one change: all of it happens, in one batch, or nothing.
+
+        Returns:
+            The state before them.
+
+        Raises:
+            InputError: if one names what is not there, or a physical link cannot hold
+                the guarantees that would be on it; then nothing is changed.
+            MissingCapability: if this kernel lacks what the change needs.
+        """
+        before = self.state
+        with _no_collection():
+            after = carry_out(before, verbs)
+            require_change(before.topology, after.topology, self._features)
+            self._replan(after, changed_fragments(before, after))
+        return before
+
+    def reshape(self, link: str, *, direction: str | None = None, **quality: object) -> None:
+        """Change the quality of a VL or a physical link; what is not named keeps its value.
 
         Parameters:
-            link: network/link.
-            limit, guarantee: a rate such as ``"30mbit"``; ``"none"`` or None to take it away.
+            link: network/link, or the name of a physical link.
+            direction: END>END, as in ``"r1>r2"``; None: both.
+            quality: any of the file's keys: `limit`, `guarantee` and `queue` of a VL,
+                `rate` of a physical link, `delay`, `jitter`, `distribution`,
+                `delay_correlation`, `loss`, `duplicate`, `corrupt`, `reorder` of both;
+                with a text as in the file, or ``"none"`` or None to take it away.
 
         Raises:
-            InputError: if there is no such VL, or a physical link cannot hold the
-                guarantee; then nothing is changed.
+            InputError: as `do`.
         """
-        self.reshape_all({link: Quality.parse(limit, guarantee)})
+        self.reshape_all({link: Change.parse(direction, **quality)})
 
-    def reshape_all(self, changes: Mapping[str, Quality]) -> None:
-        """Change several VLs in one batch; all or none of it happens.
+    def reshape_all(self, changes: Mapping[str, Change]) -> None:
+        """Change the quality of several links in one batch; all or none of it happens.
 
         Raises:
-            InputError: as `reshape`.
+            InputError: as `do`.
         """
-        topology = reshaped(self.topology, changes)
-        touched = dict.fromkeys(p for path in changes for p in self.mapping.paths[path].links)
-        admit(topology, self.mapping, touched)
-        fragments = list(reshared(self.topology, topology, self.mapping, touched))
-        fragments += [("link", path) for path in changes if not self.mapping.paths[path].links]
-        self._replan(topology, self.mapping, fragments)
+        self.do(ReshapeAll(changes))
 
-    def _replan(
-        self, topology: Topology, mapping: Embedding, only: Iterable[FragmentKey] | None
-    ) -> None:
+    def down(self, link: str) -> None:
+        """Take a VL's carrier away: both VRs see their cable unplugged.
+
+        Raises:
+            InputError: as `do`; so do all that follow.
+        """
+        self.do(Down(link))
+
+    def up(self, link: str) -> None:
+        """Give a VL its carrier back."""
+        self.do(Up(link))
+
+    def cut(self, link: str, direction: str | None = None) -> None:
+        """Let nothing pass a VL any more, in one direction or both; its carrier stays."""
+        self.do(Cut(link, direction))
+
+    def mend(self, link: str, direction: str | None = None) -> None:
+        """Let frames pass a VL again."""
+        self.do(Mend(link, direction))
+
+    def fail(self, name: str, direction: str | None = None) -> list[str]:
+        """Let a physical link or an RM fail.
+
+        Returns:
+            The VLs that were remapped at once, since they ask for it.
+        """
+        return self._moved_by(Fail(name, direction))
+
+    def repair(self, name: str, direction: str | None = None) -> list[str]:
+        """Repair a physical link or an RM.
+
+        Returns:
+            The VLs that were remapped: those whose failed path could not be left before.
+        """
+        return self._moved_by(Repair(name, direction))
+
+    def _moved_by(self, verb: Verb) -> list[str]:
+        return moved_links(self.do(verb), self.state)
+
+    def move(self, link: str, path: Sequence[str] | None = None, avoid: Sequence[str] = ()) -> None:
+        """Let a VL take another path, without a lost frame.
+
+        Parameters:
+            path: the RMs to cross, in order; None to have one chosen.
+            avoid: RMs and physical links that it must not use.
+        """
+        self.do(Move(link, None if path is None else tuple(path), tuple(avoid)))
+
+    def add(self, link: str, endpoints: Sequence[str], **keys: object) -> None:
+        """Join two running VRs by a new VL, each with a NIC that is free or a new one.
+
+        Parameters:
+            link: network/link, a name that is not there yet.
+            endpoints: names of two routers of that network.
+            keys: as of a link in a file: its quality, `path`, `ipv4`, `ipv6` and so on.
+        """
+        written = {"endpoints": list(endpoints), **keys}
+        self.do(Add(link, read(VirtualLinkDoc, written)))
+
+    def remove(self, link: str) -> None:
+        """Take a VL away, and the NICs at its ends."""
+        self.do(Remove(link))
+
+    def add_nic(self, node: str) -> str:
+        """Give a running VR one more NIC, which no VL is plugged in.
+
+        Returns:
+            The NIC's name, as the VR sees it.
+        """
+        self.do(AddNic(node))
+        return self.topology.nodes[node].nics[-1].name
+
+    def _replan(self, after: State, only: Iterable[FragmentKey] | None) -> None:
         """The one road to the kernel: plan, difference, apply, observe; undo on failure."""
-        with _no_collection():
-            self._change(topology, mapping, only)
-
-    def _change(
-        self, topology: Topology, mapping: Embedding, only: Iterable[FragmentKey] | None
-    ) -> None:
-        fresh = build(topology, mapping, only)
+        fresh = build(after.topology, after.mapping, only, after.granted)
         have = {key: self.plan.fragments.get(key, {}) for key in fresh.fragments}
         actions = diff(fresh.fragments, have)
         self._sink(Progress("set up", 0, len(actions)))
-        try:
-            self.kernel.apply(actions)
-            self._verify([action.new for action in actions if action.new is not None])
-        except BaseException as error:
-            self._undo(actions, error)
-            raise
-        self.topology, self.mapping = topology, mapping
+        queues, flight = draining(actions, self.state, after)
+        transact(self.kernel, actions, queues, flight, self._teller(after.notes))
+        self.state = after
         self.plan = self.plan.updated(fresh.fragments)
         self._sink(Progress("set up", len(actions), len(actions)))
 
-    def _verify(self, objects: list[Object]) -> None:
-        wrong = differences(facts(objects), self.kernel.observe(objects))
-        if wrong:
-            shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if wrong[5:] else "")
-            raise InternalError(f"the kernel does not hold what was planned: {shown}")
+    def _teller(self, notes: Sequence[str]) -> Callable[[], None]:
+        """Says what was done by itself, and how long it took, as soon as it is done."""
+        begun = time.monotonic()
 
-    def _undo(self, actions: list[Action], error: BaseException) -> None:
-        before = [action.old for action in actions if action.old is not None]
-        try:
-            self.kernel.revert(actions)
-            left = differences(facts(before), self.kernel.observe(before))
-        except KernelRefused as refusal:
-            left = [str(refusal)]
-        if left:
-            error.add_note(f"undoing it did not work either: {'; '.join(left[:5])}")
+        def tell() -> None:
+            taken = (time.monotonic() - begun) * 1e3
+            for note in notes:
+                self._sink(Note(f"{note}, within {taken:.1f} ms"))
+
+        return tell
 
 
 @contextmanager

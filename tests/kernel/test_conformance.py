@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-)
+from collections.abc import Iterator
 
 import pytest
 
+from tests.kernel.conformance_cases import (
+    CASES,
+    CLASS,
+    CLASSIFIER,
+    LEAF_SHAPER,
+    NEIGHBOUR,
+    ON_VIF_4,
+    ON_WIRE,
+    QUEUE,
+    REASON,
+    REMOTE,
+    SHAPER,
+    TUNNEL,
+    VIFS,
+    WIRE,
+    WIRED,
+    Case,
+    create,
+    mac,
+)
+from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.fake import FakeKernel
 from vnemu.drivers.kernel import Kernel
 from vnemu.drivers.probe import probe
@@ -25,124 +37,20 @@ from vnemu.plan.diff import Action
 from vnemu.plan.facts import differences, facts
 from vnemu.plan.objects import (
     FABRIC,
-    Address,
     Classifier,
-    Htb,
-    HtbClass,
-    Ifb,
     Namespace,
     Neighbour,
-    Netem,
     Object,
     Patch,
     Port,
     Queue,
-    Route,
-    Tunnel,
     Veth,
 )
 from vnemu.plan.places import needs, provides
 
-REASON = ("test", "")
-RM, RM2 = "rm:1", "rm:2"
-
-
-def mac(number: int) -> bytes:
-    return bytes((2, 0, 0, 0, 1, number))
-
-
-NAMESPACES = [Namespace(FABRIC, "fabric"), Namespace(RM, "machine"), Namespace(RM2, "machine")]
-ROUTER = Namespace("vr:a/r1", "router")
-WIRE = Veth(Port(RM, "wire", mac(1)), Port(RM2, "wire", mac(2)), 9216)
-VIF = Veth(Port(FABRIC, "vif", mac(3)), Port(ROUTER.name, "eth0", mac(4)), 1500)
-VIF2 = Veth(Port(FABRIC, "vif2", mac(5)), Port(ROUTER.name, "eth1", mac(6)), 1500)
-WIRED = [*NAMESPACES, WIRE]
-VIFS = [*NAMESPACES, ROUTER, VIF, VIF2]
-LOCAL, REMOTE = IPv4Address("100.96.0.2"), IPv4Address("100.96.0.3")
-TUNNEL = Tunnel("t1a", RM, "vxlan", 1, LOCAL, REMOTE, mac(7), 1500, 1514)
-GRE = replace(TUNNEL, kind="gretap")
-OTHER_GRE = replace(GRE, device="t2a", number=2, local=REMOTE, remote=LOCAL)
-ON_WIRE = Address(RM, "wire", IPv4Interface("100.64.0.0/31"))
-ON_VIF_4 = Address(ROUTER.name, "eth0", IPv4Interface("10.0.0.1/30"))
-ON_VIF_6 = Address(ROUTER.name, "eth0", IPv6Interface("fd00::1/64"))
-SHAPER = Htb(RM, "wire", 32_000_000, 50, leaf=False)
-LEAF_SHAPER = Htb(FABRIC, "vif", 8_000_000, 0, leaf=True)
-CLASS = HtbClass(RM, "wire", 0x11, 16_000_000, 32_000_000)
-FAST_CLASS = replace(CLASS, rate=80_000_000_000, ceil=100_000_000_000)
-QUEUE = Queue(RM, "wire", 0x11, 30_280)
-CLASSIFIER = Classifier(RM, "wire", REMOTE, 0x11)
-ROUTE_4 = Route(ROUTER.name, IPv4Network("10.9.0.0/16"), IPv4Address("10.0.0.2"), "eth0")
-ROUTE_6 = Route(ROUTER.name, IPv6Network("fd00:9::/48"), IPv6Address("fd00::2"), "eth0")
-DEFAULT_4 = replace(ROUTE_4, destination=IPv4Network("0.0.0.0/0"))
-DEFAULT_6 = replace(ROUTE_6, destination=IPv6Network("::/0"))
-NEIGHBOUR = Neighbour(RM, "wire", IPv4Address("100.64.0.1"), mac(2))
-IFB = Ifb(RM, "ifb0", mac(8), 9216)
-NETEM = Netem(RM, "ifb0", 10_000_000, 0, 0.01, 1000)
-QUALITY = Netem(FABRIC, "vif", 3 * 10**9, 10**9, 0.5, 123_456)
-
-
-@dataclass(frozen=True)
-class Case:
-    """An object, what it needs, and what it can become in place."""
-
-    name: str
-    item: Object
-    base: list[Object]
-    changed: Object | None = None
-    feature: str = ""
-
-
-CASES = [
-    Case("namespace-machine", Namespace("rm:3", "machine"), []),
-    Case("namespace-router", ROUTER, []),
-    Case("namespace-host", Namespace("vr:a/c1", "host"), []),
-    Case(
-        "veth-same-namespace",
-        Veth(Port(FABRIC, "c1a", mac(1)), Port(FABRIC, "c1b", mac(2)), 1500),
-        NAMESPACES,
-    ),
-    Case("veth-wire", WIRE, NAMESPACES),
-    Case("veth-vif", VIF, [*NAMESPACES, ROUTER], replace(VIF, gso=1514)),
-    Case("tunnel", TUNNEL, WIRED, replace(TUNNEL, gso=9000, joins=False)),
-    Case("tunnel-frame-by-frame", replace(TUNNEL, joins=False), WIRED, TUNNEL),
-    Case("gre", GRE, WIRED, replace(GRE, gso=9000, joins=False), feature="gre"),
-    Case("gre-large-key", replace(GRE, number=0xFFFFFF), WIRED, feature="gre"),
-    Case("gre-second", GRE, [*WIRED, OTHER_GRE], feature="gre"),
-    Case("tunnel-large-key", replace(TUNNEL, number=0xFFFFFF), WIRED),
-    Case("address-4", ON_VIF_4, VIFS),
-    Case("address-6", ON_VIF_6, VIFS),
-    Case("address-31", ON_WIRE, WIRED),
-    Case("address-loopback", Address(RM, "lo", IPv4Interface("100.96.0.2/32")), WIRED),
-    Case("address-loopback-6", Address(ROUTER.name, "lo", IPv6Interface("fd00::9/128")), VIFS),
-    Case("neighbour", NEIGHBOUR, [*WIRED, ON_WIRE], replace(NEIGHBOUR, mac=mac(9))),
-    Case("route-4", ROUTE_4, [*VIFS, ON_VIF_4]),
-    Case("route-6", ROUTE_6, [*VIFS, ON_VIF_6]),
-    Case("route-default-4", DEFAULT_4, [*VIFS, ON_VIF_4]),
-    Case("route-default-6", DEFAULT_6, [*VIFS, ON_VIF_6]),
-    Case("htb", SHAPER, WIRED, replace(SHAPER, rate=320_000_000)),
-    Case("htb-leaf", LEAF_SHAPER, VIFS, replace(LEAF_SHAPER, rate=80_000_000)),
-    Case("htb-fast", replace(SHAPER, rate=100_000_000_000), WIRED, SHAPER),
-    Case("class", CLASS, [*WIRED, SHAPER], replace(CLASS, rate=30_000_000)),
-    Case("class-64-bit", FAST_CLASS, [*WIRED, SHAPER], CLASS),
-    Case("class-least", replace(CLASS, rate=1000), [*WIRED, SHAPER], CLASS),
-    Case("queue", QUEUE, [*WIRED, SHAPER, CLASS], replace(QUEUE, limit=100_000)),
-    Case(
-        "queue-leaf",
-        Queue(FABRIC, "vif", 1, 30_280),
-        [*VIFS, LEAF_SHAPER],
-        Queue(FABRIC, "vif", 1, 60_000),
-    ),
-    Case("classifier", CLASSIFIER, [*WIRED, SHAPER, CLASS]),
-    Case("patch", Patch(FABRIC, "vif", "vif2"), VIFS, Patch(FABRIC, "vif", "vif")),
-    Case("ifb", IFB, WIRED, feature="ifb"),
-    Case("netem", NETEM, [*WIRED, IFB], replace(NETEM, delay=20_000_000), feature="netem"),
-    Case("netem-jitter", QUALITY, VIFS, replace(QUALITY, jitter=0), feature="netem"),
-    Case("netem-loss", replace(QUALITY, loss=1.0), VIFS, QUALITY, feature="netem"),
-    Case("netem-room", QUALITY, VIFS, replace(QUALITY, limit=2**31 - 1), feature="netem"),
-]
 # Their namespaces and devices are all there is to miss.
 STANDS_ON = [case for case in CASES if case.base]
-NOT_ALONE = {"queue", "queue-leaf"}
+NOT_ALONE = {case.name for case in CASES if isinstance(case.item, Queue)}
 """What goes with its class."""
 NOT_THERE = {errno.ENODEV, errno.ENOENT, errno.EINVAL, errno.ENETUNREACH}
 
@@ -176,7 +84,7 @@ def changing(request: pytest.FixtureRequest, missing: dict[str, str]) -> Case:
     return available(request.param, missing)
 
 
-def cases(chosen: Iterable[Case]) -> pytest.MarkDecorator:
+def cases(chosen: list[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name, indirect=True)
 
 
@@ -184,10 +92,6 @@ def available(case: Case, missing: dict[str, str]) -> Case:
     if case.feature in missing:
         pytest.skip(f"this kernel has no {case.feature}: {missing[case.feature]}")
     return case
-
-
-def create(*items: Object) -> list[Action]:
-    return [Action(REASON, None, item) for item in items]
 
 
 def remove(*items: Object) -> list[Action]:
@@ -235,7 +139,7 @@ def test_all_can_be_removed_one_by_one_and_made_again(driver: Driver, case: Case
         assert not seen_of(driver, *items)
 
 
-@cases(c for c in CASES if not isinstance(c.item, Neighbour))  # one replaces what was learned
+@cases([c for c in CASES if not isinstance(c.item, Neighbour)])  # one replaces what was learned
 def test_a_second_creation_is_refused(driver: Driver, case: Case) -> None:
     driver.apply(create(*case.base, case.item))
     assert refusal(driver, create(case.item)).errno == errno.EEXIST
@@ -336,8 +240,6 @@ def test_the_real_kernel_is_observed_not_remembered() -> None:
     kernel = Kernel()
     try:
         kernel.apply(create(*VIFS, ON_VIF_4))
-        from vnemu.drivers import rtnetlink as rt
-
         namespace = kernel.namespaces[FABRIC]
         namespace.socket.send([rt.delete_link(namespace.indices["vif"])])
         wrong = missing_of(kernel, *VIFS, ON_VIF_4)

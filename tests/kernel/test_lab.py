@@ -17,7 +17,8 @@ from pyroute2.netlink.rtnl.tcmsg import tcmsg
 from vnemu.drivers.kernel import Kernel
 from vnemu.drivers.netlink import NetlinkSocket, Refusal, Request
 from vnemu.errors import InputError, InternalError, KernelRefused, MissingCapability
-from vnemu.lab import Lab, Quality
+from vnemu.lab import Lab
+from vnemu.model.change import Change
 from vnemu.plan.facts import differences, facts
 
 PAPER = Path(__file__).parents[2] / "topologies" / "wowkivs2009.yaml"
@@ -251,7 +252,7 @@ class TestReshape:
             before = lab.plan.objects()
             lab.reshape("a/core", guarantee="30mbit")
             assert lab.plan.objects() != before
-            assert str(lab.topology.links["a/core"].guarantee) == "30mbit"
+            assert str(lab.topology.links["a/core"].forward.guarantee) == "30mbit"
             lab.reshape("a/core", guarantee=None)
             assert lab.plan.objects() == before
             assert wrong(lab) == []
@@ -261,7 +262,7 @@ class TestReshape:
         [
             ("a/core", {"guarantee": "33mbit"}, "physical link rm1-rm2 has 32mbit"),
             ("a/core", {"guarantee": "5mbit", "limit": "4mbit"}, "is more than the limit"),
-            ("a/kore", {"limit": "4mbit"}, "there is no link 'a/kore'"),
+            ("a/kore", {"limit": "4mbit"}, "there is no virtual link 'a/kore'"),
             ("a/core", {"limit": "4"}, "4mbit"),
             ("a/core", {"limit": "0mbit"}, "out of range"),
         ],
@@ -278,7 +279,7 @@ class TestReshape:
     def test_of_several_all_or_none_happens(self) -> None:
         with Lab.from_file(PAPER) as lab:
             before = lab.plan.objects()
-            wish = Quality.parse(guarantee="20mbit")
+            wish = Change.parse(guarantee="20mbit")
             with pytest.raises(InputError, match=r"20mbit \(a/core\) \+ 20mbit \(b/core\)"):
                 lab.reshape_all({"a/core": wish, "b/core": wish})
             assert lab.plan.objects() == before

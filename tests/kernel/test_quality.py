@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers import tc
 from vnemu.drivers.probe import probe
 from vnemu.errors import MissingCapability
 from vnemu.lab import Lab
@@ -146,14 +146,14 @@ def _datagram_socket() -> socket.socket:
     return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def netem_counters(lab: Lab) -> list[rt.Counters]:
+def netem_counters(lab: Lab) -> list[tc.Counters]:
     found = []
     for item in lab.plan.objects().values():
         if isinstance(item, Netem):
             namespace = lab.kernel.namespaces[item.namespace]
-            (answer,) = namespace.socket.query([rt.get_root(namespace.indices[item.device])])
+            (answer,) = namespace.socket.query([tc.get_root(namespace.indices[item.device])])
             assert answer is not None
-            found.append(rt.counters(answer))
+            found.append(tc.counters(answer))
     return found
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.rates import WARM_UP_S, WINDOWS, Flow, measured, run_iperf3, topology
-from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers import tc
 from vnemu.lab import Lab
-from vnemu.plan.build import vl_class
+from vnemu.plan.tunnels import vl_class
 
 pytestmark = pytest.mark.skipif(not shutil.which("iperf3"), reason="iperf3 is not installed")
 
@@ -64,9 +64,9 @@ def class_bytes(lab: Lab, links: list[str]) -> list[int]:
     held = lab.kernel.namespaces["rm:m1"]
     index = held.indices["to-m2"]
     minors = [vl_class(lab.mapping.paths[link].number) for link in links]
-    answers = held.socket.query([rt.get_class(index, minor) for minor in minors])
+    answers = held.socket.query([tc.get_class(index, minor) for minor in minors])
     assert None not in answers
-    return [rt.counters(answer or b"").bytes for answer in answers]
+    return [tc.counters(answer or b"").bytes for answer in answers]
 
 
 def rates_mbit(lab: Lab, links: list[str], seconds: float = 0.7) -> list[float]:

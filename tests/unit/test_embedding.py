@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from tests.random_topologies import Data, documents, from_data, topologies, topology
-from vnemu.embedding.mapping import Mapping, admit
+from vnemu.embedding.mapping import Mapping, admit, ports
 from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError
 from vnemu.model.overlay import Topology
@@ -64,7 +64,7 @@ def test_placement_keeps_to_the_file_and_hosts_to_their_routers(topo: Topology) 
 
 @given(topologies())
 def test_without_guarantees_paths_are_shortest(topo: Topology) -> None:
-    if any(link.guarantee for link in topo.links.values()):
+    if any(link.has_guarantee for link in topo.links.values()):
         return
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from(topo.underlay.machines)
@@ -85,10 +85,11 @@ def test_everything_is_explained_and_numbered(topo: Topology) -> None:
 @given(topologies())
 def test_guarantees_fit(topo: Topology) -> None:
     mapping = embed(topo)
-    for name, physical in topo.underlay.links.items():
-        crossing = [topo.links[path] for path in mapping.crossing.get(name, ())]
-        taken = sum(link.guarantee.bps for link in crossing if link.guarantee)
-        assert taken <= physical.rate.bps
+    for physical in topo.underlay.links.values():
+        for port in ports(physical):
+            users = mapping.users.get(port, ())
+            taken = sum(topo.links[path].quality(forward).guaranteed for path, forward in users)
+            assert taken <= physical.sent_by(port[1]).rate.bps
 
 
 def test_equal_paths_are_used_in_turn() -> None:
@@ -112,6 +113,23 @@ def test_guarantees_are_admitted_up_to_the_last_bit() -> None:
     assert embed(topology(RING % ("m2", links % "10mbit")))
     with pytest.raises(InputError, match="has 10mbit, but is to guarantee"):
         embed(topology(RING % ("m2", links % "10000001bit")))
+
+
+def test_a_guarantee_is_of_one_direction() -> None:
+    links = (
+        "{name: x, endpoints: [r1, r2], path: [m1, m2], directions: {r1>r2: {guarantee: 8mbit}}},"
+        "{name: y, endpoints: [r1, r2], path: [m1, m2], directions: {%s: {guarantee: 8mbit}}}"
+    )
+    assert embed(topology(RING % ("m2", links % "r2>r1")))
+    with pytest.raises(InputError, match=r"m1-m2 \(m1>m2\) has 10mbit, .* 8mbit \(a/x\) \+ 8mbit"):
+        embed(topology(RING % ("m2", links % "r1>r2")))
+
+
+def test_a_slow_way_back_is_no_room() -> None:
+    links = "{name: x, endpoints: [r1, r2], guarantee: 8mbit}"
+    slow = "{endpoints: [m1, m2], rate: 10mbit, directions: {m2>m1: {rate: 1mbit}}}"
+    text = (RING % ("m2", links)).replace("{endpoints: [m1, m2], rate: 10mbit}", slow)
+    assert paths(text) == {"a/x": ("m1", "m4", "m3", "m2")}
 
 
 def test_guarantees_on_one_machine_cost_nothing() -> None:

@@ -15,8 +15,8 @@ from tests.random_topologies import from_data, plan, topologies
 from vnemu.embedding.strategies import embed
 from vnemu.experiments.prepare import prepare
 from vnemu.experiments.resolved import resolved_texts
-from vnemu.model.impairment import Impairment
 from vnemu.model.overlay import Topology
+from vnemu.model.quality import GilbertElliott, Impairment, Loss
 from vnemu.plan.explain import as_data, explain
 from vnemu.plan.impair import netem_room
 from vnemu.plan.objects import Htb, Netem, Object, Patch, Tunnel, Veth
@@ -109,14 +109,31 @@ def test_frames_get_from_vif_to_vif_and_meet_netem_once(topo: Topology) -> None:
             while sent[-1] in ends:
                 sent.append(patches[ends[sent[-1]]])
             assert sent[-1] == goal
-            assert sum(device in netems for device in sent) == bool(link.impairment)
+            impaired = bool(link.quality(start == vifs[0]).impairment)
+            assert sum(device in netems for device in sent) == impaired
 
 
 def test_an_impairment_in_words() -> None:
-    whole = Impairment(Duration(10 * MS), Duration(MS), Share(1000))
+    whole = Impairment(Duration(10 * MS), Duration(MS), Loss(Share(1000)))
     assert str(whole) == "delay 10ms, jitter 1ms, loss 0.1%"
     assert str(replace(whole, jitter=Duration(0))) == "delay 10ms, loss 0.1%"
     assert not Impairment()
+    bursts = Loss(bursts=GilbertElliott(Share(10_000), Share(200_000)))
+    more = Impairment(
+        Duration(10 * MS),
+        Duration(MS),
+        bursts,
+        "normal",
+        Share(250_000),
+        duplicate=Share(100),
+        corrupt=Share(200),
+        reorder=Share(300),
+    )
+    assert str(more) == (
+        "delay 10ms, jitter 1ms (normal), delay correlation 25%, "
+        "loss in bursts (p 1%, r 20%, bad 100%, good 0%), "
+        "duplicate 0.01%, corrupt 0.02%, reorder 0.03%"
+    )
 
 
 class TestShown:
@@ -136,7 +153,7 @@ class TestShown:
     def test_the_plan_as_data(self) -> None:
         topo = from_data(data("gre", {"delay": "2ms"}, loss="0.1%"))
         shown: Any = as_data(topo, embed(topo))
-        none = {"delay": None, "jitter": None, "loss": None}
+        none = {"delay": None, "jitter": None, "loss": None, "duplicate": None}
         assert shown["tunnel"] == "gre"
         assert shown["physical_links"]["m1-m2"].items() >= {**none, "delay": "2ms"}.items()
         assert shown["links"]["a/core"].items() >= {**none, "loss": "0.1%"}.items()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 from hypothesis import given, settings
@@ -17,13 +19,16 @@ from vnemu.plan.objects import (
     Address,
     Htb,
     HtbClass,
+    Key,
     Namespace,
     Object,
     Patch,
     Port,
     Queue,
+    Route,
     Veth,
 )
+from vnemu.plan.places import Place, needs, provides
 
 plans = topologies().map(plan)
 
@@ -85,6 +90,44 @@ def test_a_whole_change_is_taken_back(a: Plan, b: Plan) -> None:
     assert kernel.objects == a.objects()
 
 
+@settings(max_examples=60)
+@given(plans, plans)
+def test_no_way_of_both_plans_is_ever_without_its_target(a: Plan, b: Plan) -> None:
+    """Make before break: a switch happens when the new is there and the old still is."""
+    wanted, have = b.objects(), a.objects()
+    actions = diff(b.fragments, a.fragments)
+    replaced = {p for p, key in held(have).items() if p in held(wanted) and remade(key, actions)}
+    ways = [
+        key
+        for key, item in have.items()
+        if isinstance(item, Patch | Route)
+        and key in wanted
+        and replaced.isdisjoint((*needs(item), *needs(wanted[key])))
+    ]
+    now = dict(have)
+    for action in actions:
+        now = apply(now, [action])
+        places = held(now)
+        for key in ways:
+            assert key in now
+            assert places.keys() >= set(needs(now[key]))
+
+
+def held(objects: Mapping[Key, Object]) -> dict[Place, Key]:
+    return {place: key for key, item in objects.items() for place in provides(item)}
+
+
+def remade(key: Key, actions: list[Action]) -> bool:
+    return any(a.new is None and a.target.key == key for a in actions)
+
+
+@given(plans, plans)
+def test_what_is_new_comes_before_what_changes_and_what_is_gone_last(a: Plan, b: Plan) -> None:
+    """After what is in the way has been removed."""
+    verbs = " ".join(action.verb for action in diff(b.fragments, a.fragments))
+    assert re.fullmatch("(remove ?)*(create ?)*(change ?)*(remove ?)*", verbs)
+
+
 @given(plans)
 def test_objects_of_a_plan_have_keys_of_their_own(a: Plan) -> None:
     total = sum(len(fragment) for fragment in a.fragments.values())
@@ -98,6 +141,8 @@ QUEUE = Queue("rm:1", "x", 1, 30_280)
 CLASS = HtbClass("rm:1", "x", 16, 1000, 2000)
 ADDRESS = Address("rm:1", "y", IPv4Interface("10.0.0.1/30"))
 PATCH = Patch("rm:1", "x", "y")
+OLD = replace(PAIR, a=replace(PAIR.a, device="u"), b=replace(PAIR.b, device="v"))
+PINS = ("10.1.0.0/16", "10.2.0.0/16")
 
 
 def steps(wanted: list[Object], have: list[Object]) -> list[str]:
@@ -147,6 +192,26 @@ class TestWhatIsReplaced:
     def test_an_object_that_moves_between_fragments_stays(self) -> None:
         have = {("one", ""): {PAIR.key: PAIR}}
         assert diff({("other", ""): {PAIR.key: PAIR}}, have) == []
+
+
+class TestSwitches:
+    """Routes and patches change when all else has, in the order of the plan."""
+
+    NEAR, FAR = (Route("rm:1", IPv4Network(n), IPv4Address("10.0.0.2"), "y") for n in PINS)
+
+    def test_they_come_last_and_as_planned(self) -> None:
+        have = [NAMESPACE, PAIR, OLD, PATCH, self.FAR, self.NEAR, CLASS]
+        turned = [replace(pin, via=IPv4Address("10.0.0.3")) for pin in (self.NEAR, self.FAR)]
+        patch, faster = replace(PATCH, target="z"), replace(CLASS, ceil=3000)
+        other = replace(PAIR, a=replace(PAIR.a, device="z"), b=replace(PAIR.b, device="w"))
+        assert steps([NAMESPACE, PAIR, other, patch, *turned, faster], have) == [
+            f"create {other}",
+            f"change {faster}",
+            f"change {patch}",
+            f"change {turned[0]}",
+            f"change {turned[1]}",
+            f"remove {OLD}",
+        ]
 
 
 class TestAction:

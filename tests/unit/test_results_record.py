@@ -62,7 +62,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert run.info == some_info()
     assert (run.status, run.reason, run.bad_lines) == ("complete", "", 0)
     assert run.ideals[0].flows == {"a": 15.3}
-    assert run.events[0].actual_s == 5.001
+    assert run.firings[0].actual_s == 5.001
     assert (run.proofs[0].from_, run.proofs[0].sent) == ("a", {"broadcast": 12})
     assert run.flows["a"].goodput_bytes[-1] == 100_000
     assert run.links["a/core", "r1>r2"].backlog_bytes[3] == 7
@@ -96,7 +96,7 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path, name: str, cut: in
     assert run.bad_lines == 1
     whole = path.read_text().count("\n")
     read = {
-        "journal.jsonl": len(run.ideals) + len(run.events) + len(run.proofs),
+        "journal.jsonl": len(run.ideals) + len(run.firings) + len(run.proofs),
         "flows.csv": 1 + sum(len(s.time_s) for s in run.flows.values()),
         "links.csv": 1 + sum(len(s.time_s) for s in run.links.values()),
         "probes.csv": 1 + sum(len(s.time_s) for s in run.probes.values()),

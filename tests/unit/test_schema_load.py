@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from vnemu.errors import InputError, Problem
-from vnemu.schema.experiment import GoodputExpectation, ReshapeDoc
+from vnemu.schema.experiment import GoodputExpectation
 from vnemu.schema.load import load_experiment, load_topology, problem
+from vnemu.schema.timeline import ReshapeDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.units import Duration, Rate
 

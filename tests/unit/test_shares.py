@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.random_topologies import topologies, topology
-from vnemu.embedding.mapping import Mapping
+from vnemu.embedding.mapping import Mapping, ports
 from vnemu.embedding.shares import LEAST, Demand, ideal_rates, shares, water_level
 from vnemu.embedding.strategies import embed
 from vnemu.model.overlay import Topology
@@ -29,7 +29,7 @@ networks:
 
 def assured(a: str = "", b: str = "") -> tuple[float, float]:
     topo = topology(TWO % (a, b))
-    found = shares(topo, embed(topo), "m1-m2")
+    found = shares(topo, embed(topo), ("m1-m2", "m1"))
     return found["a/core"].assured / M, found["b/core"].assured / M
 
 
@@ -86,18 +86,39 @@ def test_water_level_does_not_depend_on_the_order(
     )
 
 
+@pytest.mark.parametrize(
+    ("a", "there", "back"),
+    [
+        (", directions: {r1>r2: {limit: 2mbit}}", (2, 30), (16, 16)),
+        (", directions: {r2>r1: {guarantee: 30mbit}}", (16, 16), (30, 2)),
+        (", limit: 2mbit, directions: {r2>r1: {limit: none}}", (2, 30), (16, 16)),
+    ],
+)
+def test_each_direction_has_its_own(
+    a: str, there: tuple[float, float], back: tuple[float, float]
+) -> None:
+    topo = topology(TWO % (a, ""))
+    mapping = embed(topo)
+    for sender, expected in (("m1", there), ("m2", back)):
+        found = shares(topo, mapping, ("m1-m2", sender))
+        assert (found["a/core"].assured / M, found["b/core"].assured / M) == expected
+
+
 @given(topologies())
 def test_shares_keep_capacity_floors_and_ceilings(topo: Topology) -> None:
     mapping = embed(topo)
     for physical in topo.underlay.links.values():
-        found = shares(topo, mapping, physical.name)
-        assert set(found) == set(mapping.crossing.get(physical.name, ()))
-        assert sum(s.assured for s in found.values()) <= physical.rate.bps + LEAST * len(found)
-        for path, share in found.items():
-            link = topo.links[path]
-            assert LEAST <= share.assured <= share.ceiling <= physical.rate.bps
-            assert not link.guarantee or share.assured >= link.guarantee.bps
-            assert not link.limit or share.ceiling <= link.limit.bps
+        for port in ports(physical):
+            capacity = physical.sent_by(port[1]).rate.bps
+            users = dict(mapping.users.get(port, ()))
+            found = shares(topo, mapping, port)
+            assert set(found) == set(users)
+            assert sum(s.assured for s in found.values()) <= capacity + LEAST * len(found)
+            for path, share in found.items():
+                quality = topo.links[path].quality(users[path])
+                assert LEAST <= share.assured <= share.ceiling <= capacity
+                assert share.assured >= quality.guaranteed
+                assert not quality.limit or share.ceiling <= quality.limit.bps
 
 
 def greedy(topo: Topology, start: str, end: str, name: str, rate: int | None = None) -> Demand:
@@ -114,7 +135,7 @@ def ideals(text: str, *demands: tuple[str, str, int | None]) -> list[float]:
 
 
 A, B = ("a/r1", "a/r2", None), ("b/r1", "b/r2", None)
-BACK = ("a/r2", "a/r1", None)
+BACK, B_BACK = ("a/r2", "a/r1", None), ("b/r2", "b/r1", None)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +145,8 @@ BACK = ("a/r2", "a/r1", None)
         (", guarantee: 30mbit", "", (A, B), [30, 2]),
         (", guarantee: 30mbit", "", (B,), [32]),
         (", limit: 2mbit", "", (A, B), [2, 30]),
+        (", directions: {r1>r2: {limit: 2mbit}}", "", (A, B, BACK), [2, 30, 32]),
+        (", directions: {r2>r1: {guarantee: 30mbit}}", "", (A, BACK, B, B_BACK), [16, 30, 16, 2]),
         ("", "", (A,), [32]),
         ("", "", (A, BACK), [32, 32]),
         ("", "", (A, A, B), [8, 8, 16]),
@@ -144,6 +167,12 @@ def test_a_flow_that_nothing_holds_back_has_no_ideal() -> None:
         "networks: {a: {routers: [r1, r2], links: [{endpoints: [r1, r2]}]}}"
     )
     assert ideal_rates(topo, embed(topo), [greedy(topo, "a/r1", "a/r2", "x")]) == {}
+
+
+def test_a_slow_way_back_holds_one_direction() -> None:
+    wire = "rate: 32mbit, directions: {m2>m1: {rate: 1mbit}}"
+    text = (TWO % ("", "")).replace("rate: 32mbit", wire)
+    assert ideals(text, A, B, BACK) == [16, 16, 1]
 
 
 def test_a_limit_on_one_machine_holds() -> None:
@@ -185,13 +214,13 @@ Hop = tuple[str, str]
 def _hops(mapping: Mapping, link: str, forward: bool) -> list[Hop]:
     """All that may hold a flow back: the VL itself, and each physical link in its direction."""
     physical = [(name, a if forward else b) for name, a, b in mapping.paths[link].hops()]
-    return [(link, f"forward {forward}"), *physical]
+    return [(link, "forward" if forward else ""), *physical]
 
 
 def _capacity(topo: Topology, hop: Hop) -> float:
     if hop[0] in topo.underlay.links:
-        return topo.underlay.links[hop[0]].rate.bps
-    limit = topo.links[hop[0]].limit
+        return topo.underlay.links[hop[0]].sent_by(hop[1]).rate.bps
+    limit = topo.links[hop[0]].quality(bool(hop[1])).limit
     return limit.bps if limit else float("inf")
 
 
@@ -204,3 +233,34 @@ def _usage(
             for hop in _hops(mapping, link, forward):
                 used[hop] = used.get(hop, 0.0) + found.get(flow.name, 0.0)
     return used
+
+
+AGGREGATED = """
+underlay:
+  machines: [m1, m2, m3]
+  links:
+    - {endpoints: [m1, m2], rate: 10mbit}
+    - {endpoints: [m1, m3], rate: 30mbit}
+    - {endpoints: [m3, m2], rate: 30mbit}
+networks:
+  a:
+    routers: {r1: {on: m1}, r2: {on: m2}}
+    links: [{name: core, endpoints: [r1, r2], paths: [[m1, m2], [m1, m3, m2]]%s}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "rate", "expected"),
+    [
+        ("", None, 40 * M),
+        (", limit: 30mbit", None, 25 * M),
+        (", guarantee: 20mbit", None, 40 * M),
+        ("", 15 * M, 15 * M),
+        ("", 30 * M, 25 * M),
+    ],
+)
+def test_what_an_aggregated_link_carries(more: str, rate: int | None, expected: float) -> None:
+    """Frames are spread evenly, a limit likewise; a path gives no more than it has."""
+    topo = topology(AGGREGATED % more)
+    demand = Demand("flow", (("a/core", True),), rate)
+    assert ideal_rates(topo, embed(topo), [demand]) == {"flow": pytest.approx(expected, abs=2)}

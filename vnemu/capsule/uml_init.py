@@ -36,7 +36,7 @@ _MODULES = "/usr/lib/uml/modules"
 # What every lab needs, loaded at once; the kernel asks for others when they are used.
 _NEEDED = (
     *("ipv6", "veth", "vxlan", "ip_gre", "ifb", "sch_htb", "sch_ingress", "sch_netem"),
-    *("cls_u32", "act_mirred"),
+    *("cls_u32", "cls_bpf", "act_mirred", "sch_codel", "sch_fq_codel", "sch_cake", "sch_red"),
 )
 _POWER_OFF = 0x4321FEDC
 _SYNC_SECONDS = 1.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from vnemu import capsule
 from vnemu.capsule import private
-from vnemu.drivers.probe import require
+from vnemu.drivers.probe import require, require_change
 from vnemu.errors import InputError, MissingCapability
 from vnemu.model.overlay import Topology
 from vnemu.units import Size
@@ -42,7 +43,12 @@ def memory_bytes(text: str) -> int:
 
 
 def enter_capsule(
-    choice: str, topology: Topology, memory: int, out: Path | None = None, more: Sequence[str] = ()
+    choice: str,
+    topology: Topology,
+    memory: int,
+    out: Path | None = None,
+    later: Sequence[Topology] = (),
+    more: Sequence[str] = (),
 ) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
@@ -53,6 +59,7 @@ def enter_capsule(
         choice: auto, native or private.
         memory: what a private kernel may use, in bytes.
         out: the run folder, if it may be anywhere.
+        later: what the topology will become.
         more: arguments that the command gets in a private kernel beside its own.
 
     Returns:
@@ -66,13 +73,20 @@ def enter_capsule(
     _check_out(out)
     if private.inside():
         capsule.enter()
-        require(topology)
+        _require_all(topology, later)
         return os.environ[private.MARK]
-    why = _why_not_native(choice, topology)
+    why = _why_not_native(choice, topology, later)
     if not why:
         return "asked for" if choice == "native" else "it has all that the files ask for"
     enclosed = capsule.inside()
     raise RanInside(private.run_again(why, memory, enclosed=enclosed, writes=out, more=more))
+
+
+def _require_all(topology: Topology, later: Sequence[Topology]) -> None:
+    require(topology)
+    known: set[str] = set()
+    for before, after in pairwise([topology, *later]):
+        require_change(before, after, known)
 
 
 def _check_out(out: Path | None) -> None:
@@ -84,12 +98,12 @@ def _check_out(out: Path | None) -> None:
         )
 
 
-def _why_not_native(choice: str, topology: Topology) -> str:
+def _why_not_native(choice: str, topology: Topology, later: Sequence[Topology]) -> str:
     """Enter a native capsule if that is allowed; return why it does not do, empty if it does."""
     try:
         capsule.enter()
         if choice != "private":
-            require(topology)
+            _require_all(topology, later)
             return ""
     except MissingCapability as missing:
         if choice == "native":

@@ -38,6 +38,9 @@ AnyFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A topology or experiment file (YAML).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Memory = Annotated[
+    str, typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel.")
+]
 
 
 def run() -> int:
@@ -110,10 +113,7 @@ def run_experiment(
         KernelChoice | None,
         typer.Option(help="Which kernel runs it. [dim]default: the file's kernel:, else auto[/]"),
     ] = None,
-    memory: Annotated[
-        str,
-        typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel."),
-    ] = "2048mb",
+    memory: Memory = "2048mb",
     overrides: Overrides = None,
     report: Annotated[
         bool, typer.Option(help="Make the plots and the report when the run has ended.")
@@ -140,7 +140,9 @@ def run_experiment(
     # A private kernel is slow to draw plots, and the record is all that they take.
     more = ("--out", str(folder), "--no-report")
     try:
-        why = enter_capsule(choice, experiment.topology, memory_bytes(memory), folder, more)
+        why = enter_capsule(
+            choice, experiment.topology, memory_bytes(memory), folder, experiment.later, more
+        )
     except RanInside as ended:
         return judge(folder, ended.status, report=report)
     claim_folder(folder)
@@ -252,6 +254,59 @@ def report(
 
     read_run(folder)
     return judge(folder, 0)
+
+
+@app.command()
+def calibrate(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure for half a minute instead of one and a half.")
+    ] = False,
+    kernel: Annotated[KernelChoice, typer.Option(help="Which kernel to measure.")] = (
+        KernelChoice.auto
+    ),
+    as_json: AsJson = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write JSON there as well.")
+    ] = None,
+    markdown: Annotated[
+        bool,
+        typer.Option(
+            "--markdown", help="Measure nothing: print the newest ones side by side, as Markdown."
+        ),
+    ] = False,
+    memory: Memory = "2048mb",
+) -> None:
+    """Measure how far results on this machine can be trusted.
+
+    Small labs show what is asked for beside what is measured: rates, guarantees,
+    delay, jitter, loss, ceilings, the clock. Reports of later runs show the rows
+    that matter to them.
+
+    Example: [bold]vnemu calibrate --quick[/]
+    """
+    from vnemu.calibrate import display
+
+    if markdown:
+        print(display.fidelity_table())
+        return
+    from vnemu.calibrate import session, trials
+    from vnemu.cli.kernel import RanInside, enter_capsule, memory_bytes
+    from vnemu.results import calibration_store as store
+
+    topology = session.smallest_topology()
+    try:
+        why = enter_capsule(kernel, topology, memory_bytes(memory), out and out.absolute().parent)
+    except RanInside as ended:
+        raise typer.Exit(ended.status) from None
+    with display.watched() as sink:
+        found = session.calibrate(trials.QUICK if quick else trials.FULL, sink, why)
+    if as_json:
+        sys.stdout.write(store.as_json(found))
+    else:
+        display.show(found)
+    store.save(found)
+    if out:
+        store.write_json(found, out)
 
 
 class SchemaKind(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import Facts, facts
-from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Object
+from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Object, Queue
 from vnemu.plan.places import Place, needs, provides
 
 
@@ -90,6 +90,10 @@ class FakeKernel:
     def observe(self, objects: Iterable[Object]) -> Facts:
         """See `Driver.observe`."""
         return facts(self.objects[o.key] for o in objects if o.key in self.objects)
+
+    def waiting(self, queues: Iterable[Queue]) -> int:
+        """See `Driver.waiting`: nothing is ever sent here."""
+        return 0
 
     def close(self) -> None:
         """See `Driver.close`."""

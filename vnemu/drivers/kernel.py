@@ -8,12 +8,14 @@ from typing import TypeVar
 
 from vnemu.drivers import requests
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
-from vnemu.drivers.netlink import Request
+from vnemu.drivers.netlink import Refusal, Request
 from vnemu.drivers.observe import Observer
+from vnemu.drivers.queues import get_queue
+from vnemu.drivers.tc import counters
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import Facts
-from vnemu.plan.objects import Namespace, Object
+from vnemu.plan.objects import NODES, Namespace, Object, Queue
 
 T = TypeVar("T")
 
@@ -21,6 +23,12 @@ _GONE_ALREADY = {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, e
 _THERE_ALREADY = {errno.EEXIST}
 
 Batch = list[tuple[Request, Action]]
+
+
+def _is_gone(namespace: str, action: Action, refusal: Refusal) -> bool:
+    """Whether a Router OS has taken away itself what was to be removed."""
+    inside = namespace.startswith(NODES) and action.new is None
+    return inside and refusal.errno in _GONE_ALREADY
 
 
 class Kernel:
@@ -102,8 +110,8 @@ class Kernel:
                     continue
                 raise KernelRefused(str(batch[0][1]), errno.ENODEV, f"no namespace {name}")
             for refusal in namespace.socket.send([request for request, _ in batch]):
-                if refusal.errno not in tolerated:
-                    action = batch[refusal.index][1]
+                action = batch[refusal.index][1]
+                if refusal.errno not in tolerated and not _is_gone(name, action, refusal):
                     failures.append(KernelRefused(str(action), refusal.errno, refusal.detail))
         if failures:
             raise failures[0]
@@ -111,6 +119,21 @@ class Kernel:
     def observe(self, objects: Iterable[Object]) -> Facts:
         """See `Driver.observe`."""
         return Observer(self.namespaces).facts(objects)
+
+    def waiting(self, queues: Iterable[Queue]) -> int:
+        """See `Driver.waiting`."""
+        asked: dict[str, list[Request]] = {}
+        for queue in queues:
+            namespace = self.namespaces.get(queue.namespace)
+            index = namespace.indices.get(queue.device) if namespace else None
+            if index is not None:
+                asked.setdefault(queue.namespace, []).append(get_queue(index, queue.minor))
+        return sum(
+            counters(answer).backlog
+            for name, requests in asked.items()
+            for answer in self.namespaces[name].socket.query(requests)
+            if answer is not None
+        )
 
     def inside(self, name: str, call: Callable[[], T]) -> T:
         """Run `call` in the namespace `name`: to open a socket there, no more."""

@@ -43,7 +43,6 @@ class NetworkNamespace:
 
     Parameters:
         next_index: of the next device.
-        hooked: indices of the devices that have the hook for arriving frames.
         number: by which the fabric knows it (GRE tunnels need that); 0: not yet.
         numbers: how many namespaces it knows by a number, if it is the fabric.
     """
@@ -52,14 +51,18 @@ class NetworkNamespace:
     socket: NetlinkSocket
     next_index: int = _FIRST_INDEX
     indices: dict[str, int] = field(default_factory=lambda: {"lo": 1})
-    hooked: set[int] = field(default_factory=set)
     number: int = 0
     numbers: int = 0
 
     def new_index(self, device: str) -> int:
-        """Settle the index of a device that is about to be made."""
-        self.indices[device] = self.next_index
-        self.next_index += 1
+        """Settle the index of a device that is about to be made.
+
+        One that was removed gets its index again: should the removal have failed, what
+        takes it back finds the device where it was.
+        """
+        if device not in self.indices:
+            self.indices[device] = self.next_index
+            self.next_index += 1
         return self.indices[device]
 
     def close(self) -> None:

@@ -21,6 +21,8 @@ NLM_F_DUMP = 0x300
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
+NEW = NLM_F_CREATE | NLM_F_EXCL
+SET = NLM_F_CREATE | NLM_F_REPLACE
 
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
@@ -36,6 +38,7 @@ _NLMSGERR_ATTR_MSG = 1
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _ERRNO = struct.Struct("=i")
+U32 = struct.Struct("=I")
 # A send must fit the socket's buffer; 212992 is the kernel's default ceiling
 # (net.core.wmem_max) for whoever may not force a larger one, and the kernel
 # books the overhead of its own structures on it.
@@ -65,6 +68,37 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
         found[kind & 0x3FFF] = data[offset + 4 : offset + size]
         offset += (size + 3) & ~3
     return found
+
+
+def first_attribute(data: bytes, wanted: int, offset: int = 0) -> bytes:
+    """The first attribute of a type, as quickly as can be; empty if there is none."""
+    end = len(data) - 4
+    unpack = _ATTRIBUTE.unpack_from
+    while offset <= end:
+        size, kind = unpack(data, offset)
+        if kind & 0x3FFF == wanted:
+            return data[offset + 4 : offset + size]
+        if size < 4:
+            break
+        offset += (size + 3) & ~3
+    return b""
+
+
+def u32(value: int) -> bytes:
+    """An unsigned number of 32 bits in the machine's byte order."""
+    return U32.pack(value)
+
+
+def text(kind: int, content: str) -> bytes:
+    """One attribute that is a text, ended by a zero byte."""
+    return attribute(kind, content.encode() + b"\0")
+
+
+def nested(data: bytes, *path: int) -> bytes:
+    """What an attribute within attributes holds; empty if there is none."""
+    for kind in path:
+        data = attributes(data).get(kind, b"")
+    return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ipaddress import (
     IPv6Network,
 )
 
+from vnemu.drivers import filters, netem, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
 from vnemu.drivers.netlink import Request, attributes
@@ -27,12 +28,17 @@ _ADDRESSES = {4: IPv4Address, 6: IPv6Address}
 _NETWORKS = {4: IPv4Network, 6: IPv6Network}
 
 
+_MANY = 32
+"""Classes of a device from which on it is quicker to list them all."""
+
+
 @dataclass
 class _Questions:
     """What is to be asked in one namespace: whole listings, and single objects."""
 
     listings: set[str] = field(default_factory=set)
     single: list[tuple[FactKey, Request, Read]] = field(default_factory=list)
+    classes: dict[str, list[FactKey]] = field(default_factory=dict)
 
 
 class Observer:
@@ -54,6 +60,9 @@ class Observer:
                 seen[key] = True
                 continue
             asked = questions.setdefault(name, _Questions())
+            if kind == "class":
+                asked.classes.setdefault(str(key[2]), []).append(key)
+                continue
             single = self._single(key)
             if single is not None:
                 asked.single.append((key, *single))
@@ -68,16 +77,19 @@ class Observer:
         namespace = self._namespaces[name]
         index = namespace.indices.get(str(key[2]), 0)
         match kind, key[3:]:
-            case "class", (int(minor),):
-                return rt.get_class(index, minor), rt.class_rates
             case "queue", (int(minor),):
-                return rt.get_queue(index, minor), rt.queue_limit
+                return queues.get_queue(index, minor), queues.queue_state
             case "filter", (IPv4Address() as destination,):
-                return rt.get_classifier(index, destination), rt.classifier_minor
+                return filters.get_classifier(index, destination), filters.classifier_minor
             case "netem", ():
-                return rt.get_root(index), rt.netem_quality
+                return tc.get_root(index), netem.netem_state
             case "patch", ():
-                return rt.get_redirect(index), partial(_target, self._by_index(name))
+                return filters.get_redirect(index), partial(_target, self._by_index(name))
+            case "patch", (int(way),):
+                read = partial(_diversion, self._by_index(name))
+                return filters.get_diversion(index, way), read
+            case "block", ():
+                return filters.get_block(index), filters.is_block
         return None
 
     def _by_index(self, name: str) -> dict[int, str]:
@@ -91,6 +103,8 @@ class Observer:
         namespace = self._namespaces[name]
         for kind in asked.listings:
             yield from _LISTINGS[kind](name, namespace)
+        for device, keys in asked.classes.items():
+            yield from _classes(namespace, device, keys)
         answers = namespace.socket.query([request for _, request, _ in asked.single])
         for (key, _, read), answer in zip(asked.single, answers, strict=True):
             value = read(answer) if answer is not None else None
@@ -98,15 +112,42 @@ class Observer:
                 yield key, value
 
 
+def _classes(
+    namespace: NetworkNamespace, device: str, keys: list[FactKey]
+) -> Iterator[tuple[FactKey, object]]:
+    """The rates of some classes of a device: of many, by listing all that it has."""
+    index = namespace.indices.get(device, 0)
+    found: dict[int, bytes | None]
+    if len(keys) < _MANY:
+        minors = [int(str(key[3])) for key in keys]
+        answers = namespace.socket.query([tc.get_class(index, minor) for minor in minors])
+        found = dict(zip(minors, answers, strict=True))
+    else:
+        found = dict(tc.list_classes(namespace.socket, index))
+    for key in keys:
+        answer = found.get(key[3])  # type: ignore[call-overload]  # the minor number
+        if answer is not None:
+            yield key, tc.class_rates(answer)
+
+
 def _target(devices: Mapping[int, str], answer: bytes) -> str:
-    index = rt.redirect_target(answer)
+    return _named(filters.redirect_target(answer), devices)
+
+
+def _diversion(devices: Mapping[int, str], answer: bytes) -> tuple[str, str, int]:
+    index, spread, ways = filters.diversion(answer)
+    return _named(index, devices), spread, ways
+
+
+def _named(index: int, devices: Mapping[int, str]) -> str:
     return devices.get(index, f"device {index}")
 
 
 def _devices(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:
     for answer in namespace.socket.dump(rt.RTM_GETLINK, rt.LIST_DEVICES_BARE):
         found = rt.device(answer)
-        yield ("device", name, found.name), (found.kind, found.mtu, found.mac, found.up)
+        state = ("up" if found.carrier else "no carrier") if found.up else "down"
+        yield ("device", name, found.name), (found.kind, found.mtu, found.mac, state)
 
 
 def _addresses(name: str, namespace: NetworkNamespace) -> Iterator[tuple[FactKey, object]]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
+from vnemu.drivers import filters, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
+from vnemu.drivers.netem import netem
 from vnemu.drivers.netlink import Request
 from vnemu.errors import MissingCapability
-from vnemu.model.overlay import Topology
+from vnemu.model.overlay import Topology, VirtualLink
+from vnemu.model.underlay import PhysicalLink, Underlay
+from vnemu.model.words import in_words
+from vnemu.plan.control import DEFAULTS, Discipline, Netem, Queue
 
 _MAC = bytes((2, 0, 0, 0, 0, 1))
 
@@ -53,14 +58,26 @@ def _gre(end: rt.End, other: int) -> list[Request]:
 def _htb(end: rt.End, other: int) -> list[Request]:
     return [
         rt.set_up(1),
-        rt.new_htb(1, 1, rt.size_table(0, 1448, 66)),
-        rt.htb_class(1, 1, 0, 125_000, 125_000),
-        rt.byte_queue(1, 1, 30_000),
+        tc.new_htb(1, 1, tc.size_table(0, 1448, 66)),
+        tc.htb_class(1, 1, 0, 125_000, 125_000),
+        queues.queue(1, 1, 30_000),
     ]
 
 
 def _redirect(end: rt.End, other: int) -> list[Request]:
-    return [rt.new_ingress(1), rt.redirect(1, 1)]
+    return [tc.hook(1), filters.redirect(1, 1)]
+
+
+def _block(end: rt.End, other: int) -> list[Request]:
+    return [tc.hook(1), filters.block(1), filters.divert(1, 1, 2, 1, by_flow=True)]
+
+
+def _queue(discipline: Discipline) -> Feature:
+    settings = Queue("", "lo", 1, 30_000, discipline).settings
+    asked = queues.queue(1, 1, 30_000, discipline, settings)
+    module = f"sch_{discipline}"
+    use = f"queues with the discipline {discipline}"
+    return Feature(discipline, use, module, lambda end, other: [*_htb(end, other)[:-1], asked])
 
 
 def _ipv6(end: rt.End, other: int) -> list[Request]:
@@ -84,8 +101,10 @@ FEATURES = (
         "netem",
         "delay, jitter and loss",
         "sch_netem",
-        lambda e, _: [rt.netem(1, 1_000_000, 1_000, 0.01, 1000)],
+        lambda e, _: [netem(1, Netem("", "lo", 1_000_000, 1_000, 0.01, 1000))],
     ),
+    Feature("bpf", "cuts, failures, links over several paths", "cls_bpf", _block),
+    *(_queue(discipline) for discipline in DEFAULTS if discipline != "bfifo"),
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
 _ALWAYS = ("veth", "htb", "redirect")
@@ -138,7 +157,28 @@ def require(topology: Topology) -> None:
     Raises:
         MissingCapability: naming the declared line, the feature and the way out.
     """
-    needs = _needs(settle(topology)[0])
+    _require(needs(settle(topology)[0]))
+
+
+def require_change(before: Topology, after: Topology, known: set[str]) -> None:
+    """Check the same of what a change at run time declares, before anything is touched.
+
+    Parameters:
+        known: features that this kernel is known to have; what is found is added.
+
+    Raises:
+        MissingCapability: as `require`.
+    """
+    needs: dict[str, str] = {}
+    for name, line in _of_quality(after, before):
+        if name not in known:
+            needs.setdefault(name, line)
+    if needs:
+        _require(needs)
+        known.update(needs)
+
+
+def _require(needs: dict[str, str]) -> None:
     missing = {name: why for name, why in probe(list(needs)).items() if why}
     if missing:
         lines = [
@@ -152,25 +192,77 @@ def require(topology: Topology) -> None:
         )
 
 
-def _needs(topology: Topology) -> dict[str, str]:
+def needs(topology: Topology) -> dict[str, str]:
     """The features a topology needs, each with the first line that needs it."""
-    needs = dict.fromkeys(_ALWAYS, "every lab")
+    found = dict.fromkeys(_ALWAYS, "every lab")
     six = next((n for n in topology.networks.values() if 6 in n.versions), None)
     if six is not None:
-        needs["ipv6"] = f"network {six.name} has IPv6 (ipv6: false does without)"
-    for physical in topology.underlay.links.values():
-        if physical.impairment:
-            line = f"{physical.written_at}: physical link {physical.name} has {physical.impairment}"
-            needs.setdefault("ifb", line)
-            needs.setdefault("netem", line)
-    for link in topology.links.values():
-        if link.impairment:
-            line = f"{link.written_at}: virtual link {link.path} has {link.impairment}"
-            needs.setdefault("netem", line)
+        found["ipv6"] = f"network {six.name} has IPv6 (ipv6: false does without)"
+    for name, line in _of_quality(topology):
+        found.setdefault(name, line)
     underlay = topology.underlay
     if underlay.links and underlay.tunnel == "auto":
-        needs.setdefault("vxlan", "virtual links between machines")
+        found.setdefault("vxlan", "virtual links between machines")
     elif underlay.links:
         line = f"{underlay.tunnel_written_at}: virtual links are to be {underlay.tunnel} tunnels"
-        needs.setdefault(underlay.tunnel, line)
-    return needs
+        found.setdefault(underlay.tunnel, line)
+    return found
+
+
+def _of_quality(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:
+    """The features that the links' qualities and faults need, each with the line that says so.
+
+    Parameters:
+        before: what is the same as here is left out.
+    """
+    underlay = topology.underlay
+    if before is None or before.underlay is not underlay:
+        for physical in underlay.links.values():
+            yield from _of_physical(underlay, physical)
+    for path, link in topology.links.items():
+        old = before.links.get(path) if before else None
+        if old is not link and not (old and _asks_as_before(old, link)):
+            yield from _of_virtual(link)
+
+
+def _asks_as_before(old: VirtualLink, new: VirtualLink) -> bool:
+    """Whether at most rates differ, which every kernel has; by identity, for it must be quick."""
+    return (
+        old.forward.impairment is new.forward.impairment
+        and old.backward.impairment is new.backward.impairment
+        and old.forward.queue is new.forward.queue
+        and old.backward.queue is new.backward.queue
+        and old.cut is new.cut
+        and old.paths is new.paths
+    )
+
+
+def _of_physical(underlay: Underlay, physical: PhysicalLink) -> Iterator[tuple[str, str]]:
+    line = f"{_at(physical.written_at)}physical link {physical.name}"
+    words = in_words(physical, lambda wire: wire.impairment)
+    if words:
+        yield "ifb", f"{line} has {words}"
+        yield "netem", f"{line} has {words}"
+    if physical.cut or underlay.has_failed(physical.name):
+        yield "bpf", f"{line} is to fail"
+
+
+def _of_virtual(link: VirtualLink) -> Iterator[tuple[str, str]]:
+    for feature, words in _asked(link):
+        yield feature, f"{_at(link.written_at)}virtual link {link.path} {words}"
+
+
+def _asked(link: VirtualLink) -> Iterator[tuple[str, str]]:
+    for quality in (link.forward, link.backward):
+        if quality.impairment:
+            yield "netem", f"has {in_words(link, lambda quality: quality.impairment)}"
+        if quality.queue.discipline != "bfifo":
+            yield quality.queue.discipline, f"has the queue {quality.queue}"
+    if link.cut:
+        yield "bpf", "is to be cut"
+    if link.paths[1:]:
+        yield "bpf", f"is aggregated over {len(link.paths)} paths"
+
+
+def _at(written_at: str) -> str:
+    return f"{written_at}: " if written_at else ""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import Facts
-from vnemu.plan.objects import Object
+from vnemu.plan.objects import Object, Queue
 
 
 class Driver(Protocol):
@@ -34,6 +34,9 @@ class Driver(Protocol):
 
     def observe(self, objects: Iterable[Object]) -> Facts:
         """What the kernel shows of these objects."""
+
+    def waiting(self, queues: Iterable[Queue]) -> int:
+        """How many bytes wait in these queues; in one that is not there, none."""
 
     def close(self) -> None:
         """Drop all that was made."""

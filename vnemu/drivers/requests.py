@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
+from vnemu.drivers import filters, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
+from vnemu.drivers.netem import netem
 from vnemu.drivers.netlink import Request
 from vnemu.plan.diff import Action
 from vnemu.plan.objects import (
     FABRIC,
     Address,
+    Block,
     Classifier,
     Htb,
     HtbClass,
@@ -71,8 +74,8 @@ def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed
         assert action.old is not None
         return _remove(action.old, namespaces), []
     match action.new:
-        case Veth() as veth if action.old is not None:
-            return _change_gso(veth, namespaces), []
+        case Veth() as veth if isinstance(action.old, Veth):
+            return _change_veth(action.old, veth, namespaces), []
         case Veth() as veth:
             return _new_veth(veth, namespaces)
         case Tunnel() as tunnel if action.old is not None:
@@ -81,9 +84,9 @@ def encode(action: Action, namespaces: Namespaces) -> tuple[Addressed, Addressed
             return _new_tunnel(tunnel, namespaces)
         case Ifb() as ifb:
             end = _end(Port(ifb.namespace, ifb.device, ifb.mac), ifb.mtu, 0, namespaces)
-            return [(ifb.namespace, rt.new_ifb(end))], _start(ifb.namespace, end.index, namespaces)
+            return [(ifb.namespace, rt.new_ifb(end))], _start(ifb.namespace, end.index)
         case item:
-            return _configure(item, action.old is None, namespaces), []
+            return _configure(item, action.old, namespaces), []
 
 
 def _end(port: Port, mtu: int, gso: int, namespaces: Namespaces) -> rt.End:
@@ -96,29 +99,31 @@ def _new_veth(veth: Veth, namespaces: Namespaces) -> tuple[Addressed, Addressed]
     ports = (veth.a, veth.b)
     ends = [_end(port, veth.mtu, veth.gso, namespaces) for port in ports]
     later: Addressed = []
-    for port, end in zip(ports, ends, strict=True):
-        later += _start(port.namespace, end.index, namespaces)
+    for port, end, up in zip(ports, ends, (veth.carrier, True), strict=True):
+        later += _start(port.namespace, end.index, up)
     return [(veth.a.namespace, rt.new_veth(*ends))], later
 
 
-def _start(name: str, index: int, namespaces: Namespaces) -> Addressed:
+def _start(name: str, index: int, up: bool = True) -> Addressed:
     """Bring a new device up; one of the fabric gets the hook for its patch before.
 
     On a device that is up the kernel would wait until every processor has noticed
     the hook (synchronize_net): that takes longer than all the rest.
     """
-    if name != FABRIC:
-        return [(name, rt.set_up(index))]
-    namespaces[name].hooked.add(index)
-    return [(name, rt.new_ingress(index)), (name, rt.set_up(index))]
+    hook = [(name, tc.hook(index))] if name == FABRIC else []
+    return [*hook, (name, rt.set_up(index))] if up else hook
 
 
-def _change_gso(veth: Veth, namespaces: Namespaces) -> Addressed:
-    ports = (veth.a, veth.b)
-    size = veth.gso or _KERNEL_GSO
-    return [
-        (p.namespace, rt.set_gso(_index(p.namespace, p.device, namespaces), size)) for p in ports
-    ]
+def _change_veth(old: Veth, new: Veth, namespaces: Namespaces) -> Addressed:
+    found: Addressed = []
+    if new.gso != old.gso:
+        for port in (new.a, new.b):
+            index = _index(port.namespace, port.device, namespaces)
+            found.append((port.namespace, rt.set_gso(index, new.gso or _KERNEL_GSO)))
+    if new.carrier != old.carrier:
+        index = _index(new.a.namespace, new.a.device, namespaces)
+        found.append((new.a.namespace, (rt.set_up if new.carrier else rt.set_down)(index)))
+    return found
 
 
 def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addressed]:
@@ -126,7 +131,7 @@ def _new_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> tuple[Addressed, Addr
     end = _end(port, tunnel.mtu, tunnel.gso, namespaces)
     if not tunnel.joins:
         end = replace(end, gro=_JOIN_NONE)
-    start = _start(FABRIC, end.index, namespaces)
+    start = _start(FABRIC, end.index)
     ends = (tunnel.number, tunnel.local, tunnel.remote)
     if tunnel.kind == "vxlan":
         return [(tunnel.outer, rt.new_vxlan(end, *ends))], start
@@ -150,8 +155,9 @@ def _change_tunnel(tunnel: Tunnel, namespaces: Namespaces) -> Addressed:
     return [(FABRIC, rt.set_gso(index, tunnel.gso)), (FABRIC, rt.set_gro(index, gro))]
 
 
-def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
+def _configure(item: Object, old: Object | None, namespaces: Namespaces) -> Addressed:
     name, index = _place(item, namespaces)
+    new = old is None
     match item:
         case Address():
             interface = item.interface
@@ -160,33 +166,46 @@ def _configure(item: Object, new: bool, namespaces: Namespaces) -> Addressed:
             found = [rt.new_neighbour(index, item.address, item.mac)]
         case Route():
             net = item.destination
-            found = [rt.new_route(net.network_address, net.prefixlen, item.via, index)]
+            found = [rt.new_route(net.network_address, net.prefixlen, item.via, index, new)]
         case Htb():
             found = _shaper(item, index, new)
         case HtbClass():
-            found = [rt.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8, new)]
+            found = [tc.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8, new)]
         case Queue():
-            found = [rt.byte_queue(index, item.minor, item.limit, new)]
+            found = [_queue(item, index, new)]
         case Classifier():
-            found = [rt.classify(index, item.destination, item.minor)]
+            found = [filters.classify(index, item.destination, item.minor)]
         case Netem():
-            quality = (item.delay, item.jitter, item.loss, item.limit)
-            found = [rt.netem(index, *quality, new)]
+            found = [netem(index, item, old if isinstance(old, Netem) else None)]
         case Patch():
-            found = _patch(item, index, new, namespaces)
+            found = _patch(item, old if isinstance(old, Patch) else None, index, namespaces)
+        case Block():
+            found = [*_hook(name, index), filters.block(index)]
         case _:
             raise TypeError(f"no configuration: {item}")
     return [(name, request) for request in found]
 
 
-def _patch(item: Patch, index: int, new: bool, namespaces: Namespaces) -> list[Request]:
-    target = _index(item.namespace, item.target, namespaces)
-    namespace = namespaces.get(item.namespace)
-    redirect = rt.redirect(index, target, new)
-    if not new or not namespace or index in namespace.hooked:
-        return [redirect]
-    namespace.hooked.add(index)
-    return [rt.new_ingress(index), redirect]
+def _queue(item: Queue, index: int, new: bool) -> Request:
+    return queues.queue(index, item.minor, item.limit, item.discipline, item.settings, new)
+
+
+def _hook(name: str, index: int) -> list[Request]:
+    # Devices of the fabric have it since they were made.
+    return [] if name == FABRIC else [tc.hook(index)]
+
+
+def _patch(item: Patch, old: Patch | None, index: int, namespaces: Namespaces) -> list[Request]:
+    """What is not diverted goes to the target, so that no frame is lost in between."""
+    target, *others = (_index(item.namespace, device, namespaces) for device in item.targets)
+    by_flow, ways = item.spread == "flow", len(item.targets)
+    before = len(old.others) if old else 0
+    return [
+        *(_hook(item.namespace, index) if old is None else ()),
+        filters.redirect(index, target, new=old is None),
+        *(filters.divert(index, n, ways, to, by_flow) for n, to in enumerate(others, 1)),
+        *(filters.end_diversion(index, way) for way in range(ways, before + 1)),
+    ]
 
 
 def _place(item: Object, namespaces: Namespaces) -> tuple[str, int]:
@@ -212,33 +231,24 @@ def _index(name: str, device: str, namespaces: Namespaces) -> int:
 def _shaper(item: Htb, index: int, new: bool) -> list[Request]:
     octets = item.rate // 8
     if not new:
-        return [rt.htb_class(index, 1, 0, octets, octets, new)]
+        return [tc.htb_class(index, 1, 0, octets, octets, new)]
     found = [
-        rt.new_htb(index, 1 if item.leaf else 0, _size_table(item.overhead)),
-        rt.htb_class(index, 1, 0, octets, octets, new),
+        tc.new_htb(index, 1 if item.leaf else 0, _size_table(item.overhead)),
+        tc.htb_class(index, 1, 0, octets, octets, new),
     ]
-    return found if item.leaf else [*found, *rt.new_classifier_table(index)]
+    return found if item.leaf else [*found, *filters.new_classifier_table(index)]
 
 
 @cache
 def _size_table(overhead: int) -> bytes:
     # Frames that are not encapsulated every kernel charges right by itself.
-    return rt.size_table(overhead, _FULL_PAYLOAD, _FULL_HEADERS) if overhead else b""
+    return tc.size_table(overhead, _FULL_PAYLOAD, _FULL_HEADERS) if overhead else b""
 
 
 def _remove(item: Object, namespaces: Namespaces) -> Addressed:
     name, index = _place(item, namespaces)
     match item:
-        case Veth():
-            for port in (item.a, item.b):
-                if port.namespace in namespaces:
-                    namespaces[port.namespace].indices.pop(port.device, None)
-            request = rt.delete_link(index)
-        case Tunnel():
-            namespaces[FABRIC].indices.pop(item.device, None)
-            request = rt.delete_link(index)
-        case Ifb():
-            namespaces[name].indices.pop(item.device, None)
+        case Veth() | Tunnel() | Ifb():
             request = rt.delete_link(index)
         case Address():
             interface = item.interface
@@ -249,17 +259,19 @@ def _remove(item: Object, namespaces: Namespaces) -> Addressed:
             net = item.destination
             request = rt.delete_route(net.network_address, net.prefixlen, item.via, index)
         case Htb() | Netem():
-            request = rt.delete_root(index)
+            request = tc.delete_root(index)
         case HtbClass():
-            request = rt.delete_class(index, item.minor)
+            request = tc.delete_class(index, item.minor)
         case Queue():
             return []  # goes with its class
         case Classifier():
-            request = rt.declassify(index, item.destination)
+            request = filters.declassify(index, item.destination)
         case Patch():
-            if name in namespaces:
-                namespaces[name].hooked.discard(index)
-            request = rt.delete_ingress(index)
+            ways = range(1, len(item.targets))
+            ended = [filters.end_redirect(index), *(filters.end_diversion(index, n) for n in ways)]
+            return [(name, end) for end in ended]
+        case Block():
+            request = filters.unblock(index)
         case _:
             raise TypeError(f"cannot remove {item}")
     return [(name, request)]

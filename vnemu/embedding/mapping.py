@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 from vnemu.errors import InputError, Problem
-from vnemu.model.overlay import Topology
+from vnemu.model.overlay import Topology, VirtualLink
+from vnemu.model.quality import BOTH_WAYS, Way
+from vnemu.model.underlay import PhysicalLink
 from vnemu.units import Rate
+
+Direction = tuple[str, bool]
+"""A VL, and whether it is crossed from its end a to its end b."""
+Port = tuple[str, str]
+"""A physical link, and the RM that sends on it."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,33 @@ class UnderlayPath:
         machines: the RMs from the VL's end `a` to its end `b`; one when both
             ends live on the same RM.
         links: names of the physical links between them.
-        number: tells the VL from all others (from 1); a tunnel has it as its key.
+        number: tells the path from all others (from 1); a tunnel has it as its key.
+        beside: more paths of the same VL, over which its frames are spread evenly; no
+            two have a physical link in common.
     """
 
     machines: tuple[str, ...]
     links: tuple[str, ...]
     number: int
+    beside: tuple[UnderlayPath, ...] = ()
+
+    @property
+    def ways(self) -> tuple[UnderlayPath, ...]:
+        """All paths of the VL, this one first."""
+        return (self, *self.beside)
+
+    @cached_property
+    def all_links(self) -> tuple[str, ...]:
+        """The physical links of all paths of the VL."""
+        if not self.beside:
+            return self.links
+        return tuple(name for way in self.ways for name in way.links)
+
+    def over(self, physical: str) -> UnderlayPath:
+        """That of the paths which crosses a physical link."""
+        if not self.beside:
+            return self
+        return next(way for way in self.ways if physical in way.links)
 
     def hops(self) -> Iterator[tuple[str, str, str]]:
         """Each physical link with the RM before and the RM behind it, from a to b."""
@@ -55,9 +84,19 @@ class Mapping:
         """The VLs that cross each physical link."""
         found: dict[str, list[str]] = {}
         for link, path in self.paths.items():
-            for physical in path.links:
+            for physical in path.all_links:
                 found.setdefault(physical, []).append(link)
         return {physical: tuple(links) for physical, links in found.items()}
+
+    @cached_property
+    def users(self) -> dict[Port, tuple[Direction, ...]]:
+        """What is sent from each port: VLs, each in one direction."""
+        found: dict[Port, list[Direction]] = {}
+        for link, path in self.paths.items():
+            for physical, before, behind in chain.from_iterable(w.hops() for w in path.ways):
+                found.setdefault((physical, before), []).append((link, True))
+                found.setdefault((physical, behind), []).append((link, False))
+        return {port: tuple(users) for port, users in found.items()}
 
 
 def admit(topology: Topology, mapping: Mapping, physical_links: Iterable[str]) -> None:
@@ -69,29 +108,58 @@ def admit(topology: Topology, mapping: Mapping, physical_links: Iterable[str]) -
     problems = [
         problem
         for name in physical_links
-        if (problem := overcommitted(topology, name, mapping.crossing.get(name, ())))
+        for port in ports(topology.underlay.links[name])
+        if (problem := overcommitted(topology, port, mapping.users.get(port, ())))
     ]
     if problems:
-        raise InputError(problems)
+        raise InputError(dict.fromkeys(problems))
 
 
-def overcommitted(topology: Topology, physical: str, links: Iterable[str]) -> Problem | None:
-    """The problem of a physical link whose guarantees exceed its capacity, if it has one."""
-    guaranteed = [link for link in links if topology.links[link].guarantee is not None]
-    taken = sum(_guarantee(topology, link) for link in guaranteed)
-    capacity = topology.underlay.links[physical].rate
+def ports(physical: PhysicalLink) -> tuple[Port, Port]:
+    """The two ports of a physical link, its end a's first."""
+    return (physical.name, physical.a), (physical.name, physical.b)
+
+
+def overcommitted(topology: Topology, port: Port, users: Iterable[Direction]) -> Problem | None:
+    """The problem of a port whose guarantees exceed its capacity, if it has one."""
+    physical = topology.underlay.links[port[0]]
+    capacity = physical.sent_by(port[1]).rate
+    owed = [
+        (topology.links[path], topology.links[path].bounds(forward)[0]) for path, forward in users
+    ]
+    taken = sum(guarantee for _, guarantee in owed)
     if taken <= capacity.bps:
         return None
-    terms = " + ".join(f"{Rate(_guarantee(topology, link))} ({link})" for link in guaranteed)
-    total = f" = {Rate(taken)}" if guaranteed[1:] else ""
+    owed = [(link, guarantee) for link, guarantee in owed if guarantee]
+    terms = " + ".join(f"{Rate(guarantee)} ({link.path})" for link, guarantee in owed)
+    total = f" = {Rate(taken)}" if owed[1:] else ""
+    alike = physical.is_symmetric and all(link.is_symmetric for link, _ in owed)
+    name = port[0] if alike else f"{port[0]} ({physical.direction(port[1] == physical.a)})"
     return Problem(
-        topology.links[guaranteed[-1]].written_at,
-        f"physical link {physical} has {capacity}, but is to guarantee {terms}{total}",
+        owed[-1][0].written_at,
+        f"physical link {name} has {capacity}, but is to guarantee {terms}{total}",
         f"take {Rate(taken - capacity.bps)} of guarantees away, or move a virtual link "
         "to another path",
     )
 
 
-def _guarantee(topology: Topology, link: str) -> int:
-    guarantee = topology.links[link].guarantee
-    return guarantee.bps if guarantee else 0
+def has_carrier(topology: Topology, mapping: Mapping, link: VirtualLink) -> bool:
+    """Whether the NICs at a VL's ends see a carrier.
+
+    They do unless it was taken away, or the VL is to lose it with a failed physical link.
+    """
+    if not link.carrier or link.on_failure != "carrier":
+        return link.carrier
+    crossed = mapping.paths[link.path].all_links
+    return not any(topology.underlay.has_failed(name) for name in crossed)
+
+
+def passing(topology: Topology, mapping: Mapping, link: VirtualLink) -> frozenset[Way]:
+    """The ways in which a VL takes frames from its ends: those not cut.
+
+    Nothing leaves or reaches a node on a failed RM.
+    """
+    failed = topology.underlay.failed_machines
+    if failed and not failed.isdisjoint((mapping.machines[link.a], mapping.machines[link.b])):
+        return frozenset()
+    return BOTH_WAYS - link.cut

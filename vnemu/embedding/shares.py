@@ -11,39 +11,50 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from vnemu.embedding.mapping import Mapping
+from vnemu.embedding.mapping import Direction, Mapping, Port
 from vnemu.model.overlay import Topology
-
-Direction = tuple[str, bool]
-"""A VL, and whether it is crossed from its end a to its end b."""
-Port = tuple[str, str]
-"""A physical link, and the RM that sends on it."""
 
 _ROUNDS = 100
 LEAST = 1000
 """Bit/s that a class keeps when guarantees take a whole link: HTB has no class of rate 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """A VL's part of a physical link, in bit/s: what it is assured, and its ceiling."""
 
     assured: int
     ceiling: int
 
 
-def shares(topology: Topology, mapping: Mapping, physical: str) -> dict[str, Share]:
-    """The shares of all VLs that cross the physical link, the same in both directions."""
-    capacity = topology.underlay.links[physical].rate.bps
-    links = [topology.links[path] for path in mapping.crossing.get(physical, ())]
-    floors = [link.guarantee.bps if link.guarantee else 0 for link in links]
-    ceilings = [min(link.limit.bps, capacity) if link.limit else capacity for link in links]
+def shares(topology: Topology, mapping: Mapping, port: Port) -> dict[str, Share]:
+    """The shares of all VLs that cross a physical link, in the direction of one port."""
+    capacity = topology.underlay.links[port[0]].sent_by(port[1]).rate.bps
+    users = mapping.users.get(port, ())
+    bounds = [topology.links[path].bounds(forward) for path, forward in users]
+    floors = [floor for floor, _ in bounds]
+    ceilings = [min(ceiling or capacity, capacity) for _, ceiling in bounds]
     level = water_level(capacity, floors, ceilings)
+    least = max(level, LEAST)
     return {
-        link.path: Share(min(max(level, floor, LEAST), ceiling), ceiling)
-        for link, floor, ceiling in zip(links, floors, ceilings, strict=True)
+        path: Share(min(floor if floor > least else least, ceiling), ceiling)
+        for (path, _), floor, ceiling in zip(users, floors, ceilings, strict=True)
     }
+
+
+class Granted:
+    """The shares on each port of a topology, found when they are first asked for."""
+
+    def __init__(self, topology: Topology, mapping: Mapping) -> None:
+        self._topology = topology
+        self._mapping = mapping
+        self._found: dict[Port, dict[str, Share]] = {}
+
+    def __getitem__(self, port: Port) -> dict[str, Share]:
+        if port not in self._found:
+            self._found[port] = shares(self._topology, self._mapping, port)
+        return self._found[port]
 
 
 def water_level(capacity: int, floors: Sequence[int], ceilings: Sequence[int]) -> int:
@@ -91,10 +102,10 @@ def ideal_rates(
     infinity = float("inf")
     rates = {d.name: infinity if d.rate is None else float(d.rate) for d in demands}
     for _ in range(len(demands) + 1):
-        wanted: dict[Direction, float] = {}
+        wanted: dict[Direction, list[_Want]] = {}
         for demand in demands:
             for link in demand.links:
-                wanted[link] = wanted.get(link, 0.0) + rates[demand.name]
+                wanted.setdefault(link, []).append((demand, rates[demand.name]))
         granted = _fill(topology, mapping, wanted)
         fresh = _split(demands, rates, granted)
         if all(abs(fresh[n] - rates[n]) < 1 or fresh[n] == rates[n] for n in rates):
@@ -103,52 +114,79 @@ def ideal_rates(
     return {name: rate for name, rate in rates.items() if rate != infinity}
 
 
+_Want = tuple[Demand, float]
+"""A flow, and the rate it had so far, in bit/s."""
+_Strand = tuple[str, bool, int]
+"""A direction of a VL, on one of its paths."""
+
+
 def _fill(
-    topology: Topology, mapping: Mapping, wanted: dict[Direction, float]
+    topology: Topology, mapping: Mapping, wanted: dict[Direction, list[_Want]]
 ) -> dict[Direction, float]:
-    """What each VL direction gets end to end: the least of what its hops grant it.
+    """What each VL direction gets end to end: on each of its paths the least that its hops grant.
 
     At each hop it is granted what it would get if it wanted all it can, while the
     others there want what they get end to end; this is repeated until nothing
     moves. (A distributed form of max-min fairness: Charny, Clark and Jain,
-    Congestion Control with Explicit Rate Indication, ICC 1995.)
+    Congestion Control with Explicit Rate Indication, ICC 1995.) Over several
+    paths a flow of a fixed rate is spread evenly, and greedy ones find what is free.
     """
-    hops: dict[Direction, list[Port]] = {}
-    users: dict[Port, dict[Direction, int]] = {}
-    most: dict[Direction, float] = {}
-    for direction, want in wanted.items():
-        path, forward = direction
-        limit = topology.links[path].limit
-        most[direction] = min(want, limit.bps) if limit else want
-        hops[direction] = [(n, a if forward else b) for n, a, b in mapping.paths[path].hops()]
-        for port in hops[direction]:
-            assured = shares(topology, mapping, port[0])[path].assured
-            users.setdefault(port, {})[direction] = assured
+    hops: dict[_Strand, list[Port]] = {}
+    users: dict[Port, dict[_Strand, int]] = {}
+    most: dict[_Strand, float] = {}
+    granted = Granted(topology, mapping)
+    for (path, forward), flows in wanted.items():
+        limit = topology.links[path].bounds(forward)[1]
+        ways = mapping.paths[path].ways
+        part = sum(min(had, flow.rate / len(ways)) if flow.rate else had for flow, had in flows)
+        for number, way in enumerate(ways):
+            strand = (path, forward, number)
+            most[strand] = min(part, limit) if limit else part
+            hops[strand] = [(name, a if forward else b) for name, a, b in way.hops()]
+            for port in hops[strand]:
+                users.setdefault(port, {})[strand] = granted[port][path].assured
+    got = _settled(topology, hops, users, most)
+    return {
+        (path, forward): min(
+            sum(got[path, forward, n] for n in range(len(mapping.paths[path].ways))),
+            sum(had for _, had in flows),
+        )
+        for (path, forward), flows in wanted.items()
+    }
+
+
+def _settled(
+    topology: Topology,
+    hops: dict[_Strand, list[Port]],
+    users: dict[Port, dict[_Strand, int]],
+    most: dict[_Strand, float],
+) -> dict[_Strand, float]:
+    """What each strand gets when no hop would grant it more."""
     got = dict(most)
     for _ in range(_ROUNDS):
         fresh = {
-            direction: min(
-                [most[direction]]
+            strand: min(
+                [most[strand]]
                 + [
                     _lent(
-                        float(topology.underlay.links[port[0]].rate.bps),
+                        float(topology.underlay.links[port[0]].sent_by(port[1]).rate.bps),
                         users[port],
-                        {**{u: got[u] for u in users[port]}, direction: most[direction]},
-                    )[direction]
-                    for port in hops[direction]
+                        {**{u: got[u] for u in users[port]}, strand: most[strand]},
+                    )[strand]
+                    for port in ports
                 ]
             )
-            for direction in wanted
+            for strand, ports in hops.items()
         }
-        if all(fresh[d] == got[d] or abs(fresh[d] - got[d]) < 1 for d in wanted):
+        if all(fresh[s] == got[s] or abs(fresh[s] - got[s]) < 1 for s in hops):
             return fresh
         got = fresh
     return got
 
 
 def _lent(
-    capacity: float, assured: dict[Direction, int], wants: dict[Direction, float]
-) -> dict[Direction, float]:
+    capacity: float, assured: dict[_Strand, int], wants: dict[_Strand, float]
+) -> dict[_Strand, float]:
     """What a shaped port gives: first what is assured, then equal parts of what is left."""
     got = {user: min(wants[user], float(assured[user])) for user in assured}
     spare = capacity - sum(got.values())

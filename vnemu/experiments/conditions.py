@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from vnemu import __version__, capsule
 from vnemu.drivers.processes import program
@@ -15,6 +16,8 @@ from vnemu.embedding.mapping import Mapping
 from vnemu.errors import MissingCapability
 from vnemu.experiments.prepare import Experiment
 from vnemu.model.overlay import Topology, VirtualNetwork
+from vnemu.model.words import in_words
+from vnemu.results.calibration_store import newest
 from vnemu.results.record import (
     Drawing,
     DrawnNetwork,
@@ -61,12 +64,22 @@ def run_info(experiment: Experiment, why: str) -> RunInfo:
             ProbeInfo(name=p.name, from_=p.source, to=p.target, interval_s=p.interval, ip=p.version)
             for p in experiment.probes
         ),
-        events=tuple(PlannedEvent(at_s=e.at, what=e.what) for e in experiment.events),
+        events=tuple(
+            PlannedEvent(at_s=e.at, what=e.what, name=e.name, until_s=e.until, firings=e.events)
+            for e in experiment.entries
+        ),
         expect=tuple(
             e.model_dump(mode="json", by_alias=True, exclude_none=True) for e in doc.expect
         ),
         drawing=drawing(experiment.topology, experiment.mapping),
+        calibration=_calibration(),
     )
+
+
+def _calibration() -> dict[str, Any] | None:
+    """The newest calibration of this kernel: it says how far the run can be trusted."""
+    found = newest(platform.release(), capsule.kind(), len(os.sched_getaffinity(0)))
+    return None if found is None else found.model_dump(mode="json", exclude_none=True)
 
 
 def versions() -> dict[str, str | None]:
@@ -106,7 +119,9 @@ def machine(why: str) -> Machine:
 def drawing(topology: Topology, mapping: Mapping) -> Drawing:
     """What a picture of a mapped topology needs."""
     links = tuple(
-        DrawnPhysicalLink(name=link.name, a=link.a, b=link.b, rate=str(link.rate))
+        DrawnPhysicalLink(
+            name=link.name, a=link.a, b=link.b, rate=in_words(link, lambda wire: wire.rate) or ""
+        )
         for link in topology.underlay.links.values()
     )
     return Drawing(
@@ -127,8 +142,8 @@ def _drawn(network: VirtualNetwork, mapping: Mapping) -> DrawnNetwork:
                 name=link.name,
                 a=names[link.a],
                 b=names[link.b],
-                limit=str(link.limit) if link.limit else None,
-                guarantee=str(link.guarantee) if link.guarantee else None,
+                limit=in_words(link, lambda quality: quality.limit),
+                guarantee=in_words(link, lambda quality: quality.guarantee),
                 path=mapping.paths[link.path].machines,
             )
             for link in network.links.values()

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from vnemu.experiments.prepare import Experiment
 from vnemu.lab import Lab
 from vnemu.model.overlay import VirtualNetwork
-from vnemu.plan.build import tunnel_ends
 from vnemu.plan.objects import FABRIC
+from vnemu.plan.tunnels import tunnel_ends
 from vnemu.traffic.isolation import Forgery, Proof, Sender
 
 
@@ -44,14 +44,14 @@ def _devices(lab: Lab, network: VirtualNetwork) -> frozenset[str]:
         for node in network.nodes.values()
         for nic in node.nics
     }
-    paths = [lab.mapping.paths[link.path] for link in network.links.values()]
+    paths = [way for link in network.links.values() for way in lab.mapping.paths[link.path].ways]
     tunnels = {f"t{path.number}{end}" for path in paths if path.links for end in "ab"}
     return frozenset(vifs | tunnels)
 
 
 def _forgery(lab: Lab, network: VirtualNetwork) -> Forgery:
     macs = tuple(nic.mac.hex(":") for node in network.nodes.values() for nic in node.nics)
-    paths = [lab.mapping.paths[link.path] for link in network.links.values()]
+    paths = [way for link in network.links.values() for way in lab.mapping.paths[link.path].ways]
     tunnels = []
     for path in paths:
         if path.links:

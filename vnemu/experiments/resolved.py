@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from vnemu.embedding.mapping import UnderlayPath
 from vnemu.experiments.prepare import Experiment
 from vnemu.schema.load import LoadedExperiment
 
@@ -27,9 +28,15 @@ def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[st
         declared = [link for link in network.links.values() if not link.access]
         for entry, link in zip(written.get("links", []), declared, strict=True):
             entry["name"] = link.name
-            entry["path"] = list(experiment.mapping.paths[link.path].machines)
+            entry.update(_paths(experiment.mapping.paths[link.path]))
     document = {**_plain(loaded.doc), "name": experiment.name, "topology": "topology.yaml"}
     return _text(topology), _text(document)
+
+
+def _paths(path: UnderlayPath) -> dict[str, Any]:
+    if path.beside:
+        return {"paths": [list(way.machines) for way in path.ways]}
+    return {"path": list(path.machines)}
 
 
 def _plain(doc: BaseModel) -> dict[str, Any]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from vnemu.drivers.probe import settle
 from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
 from vnemu.experiments.conditions import run_info
-from vnemu.experiments.prepare import Event, Experiment
+from vnemu.experiments.ideals import Ideals
+from vnemu.experiments.prepare import Experiment
 from vnemu.experiments.proofs import proofs_of
 from vnemu.experiments.resolved import resolved_texts
 from vnemu.experiments.sampler import LinkCounters, Sampler, steady_clock
+from vnemu.experiments.timeline import Event
+from vnemu.experiments.traces import with_own_traces
 from vnemu.lab import Lab
 from vnemu.plan.explain import explain
 from vnemu.results.record import RunWriter
@@ -22,8 +29,13 @@ from vnemu.schema.load import LoadedExperiment
 from vnemu.traffic.iperf3 import Flow
 from vnemu.traffic.isolation import Proof
 from vnemu.traffic.ping import Probe, wall_clock_offset
+from vnemu.verbs.state import State
 
-_TICK_SECONDS = 0.25
+_TICK_S = 0.25
+_ROOM_FOR_TICK_S = 0.005
+_LATEST_TICK_S = 2.0
+_SWITCH_S = 0.0005
+_TOLD_EVERY_S, _FAULT_TOLD_EVERY_S = 1.0, 0.2
 
 
 def run(
@@ -50,7 +62,9 @@ def run(
     with ExitStack() as stack:
         stack.enter_context(lab)
         plan = explain(experiment.topology, experiment.mapping)
-        writer.begin(run_info(experiment, why), *resolved_texts(loaded, experiment), plan)
+        own, traces = with_own_traces(loaded)
+        texts = resolved_texts(own, experiment)
+        writer.begin(run_info(experiment, why), *texts, plan, traces)
         stack.callback(writer.close)
         recorded = _Recorded(writer)
         with recorded:
@@ -91,11 +105,43 @@ class _Recorded:
 
 @dataclass(order=True)
 class _Step:
-    """Something to do at a time; `order` settles what goes first at the same time."""
+    """Something to do at a time; `order` settles what goes first at the same time.
+
+    Parameters:
+        event: the event that it is; None: do `action`.
+    """
 
     at: float
     order: int
-    action: Callable[[], None] = field(compare=False)
+    action: Callable[[], None] = field(compare=False, default=lambda: None)
+    event: Event | None = field(compare=False, default=None)
+
+    @property
+    def can_be_overtaken(self) -> bool:
+        """Whether a later event may be carried out together with this one."""
+        return self.event is not None and self.event.can_be_overtaken
+
+
+@contextmanager
+def _punctual() -> Iterator[None]:
+    """Keep the interpreter from being busy with something else when an event is due.
+
+    A thread that samples gives way within half a millisecond, not five; what was made up
+    to now is not searched for garbage again and again; and where that is allowed (to
+    root), this thread goes before the programs of the lab, which do not inherit it.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    gc.collect()
+    gc.freeze()
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        gc.unfreeze()
+        sys.setswitchinterval(before)
 
 
 class _Run:
@@ -110,6 +156,9 @@ class _Run:
         self._sink = sink
         self._recorded = recorded
         self._clock: Callable[[], float] = lambda: 0.0
+        self._ideals = Ideals(experiment, writer)
+        self._tick_at = 0.0
+        self._told: dict[int, float] = {}
         self._flows = {
             spec.name: Flow(
                 spec, lab[spec.source], lab[spec.target], writer.log_path(f"{spec.name}.iperf3.log")
@@ -142,11 +191,13 @@ class _Run:
             stack.callback(sampler.close)
             sampler.start()
             self._start_probes(probes)
-            self._follow(sampler)
+            with _punctual():
+                self._follow(sampler)
             sampler.stop()
             # Queues run empty before the probes end, so that none is cut off on its way.
             for flow in self._running.values():
                 flow.finish()
+            self._ideals.finish()
 
     def _start_probes(self, probes: list[Probe]) -> None:
         shift = wall_clock_offset() + time.monotonic() - self._clock()
@@ -160,10 +211,24 @@ class _Run:
 
     def _follow(self, sampler: Sampler) -> None:
         """Carry out the steps at their times; look after the flows in between."""
-        for step in sorted(self._steps()):
+        steps = deque(sorted(self._steps()))
+        while steps:
+            step = steps.popleft()
             self._wait_until(step.at, sampler)
-            step.action()
+            if step.event is None:
+                step.action()
+            else:
+                self._fire([step.event, *self._overtaking(step, steps)], sampler)
         self._wait_until(self._experiment.duration, sampler)
+
+    def _overtaking(self, step: _Step, steps: deque[_Step]) -> Iterator[Event]:
+        """The events after `step` that are due as well: late ones are caught up with in one go."""
+        while step.can_be_overtaken and steps:
+            later = steps[0].event
+            if later is None or not steps[0].can_be_overtaken or later.at > self._clock():
+                return
+            steps.popleft()
+            yield later
 
     def _steps(self) -> Iterator[_Step]:
         for spec in self._experiment.flows:
@@ -171,11 +236,11 @@ class _Run:
             if spec.stop < self._experiment.duration:
                 yield _Step(spec.stop, 2, self._stopper(self._flows[spec.name]))
         for event in self._experiment.events:
-            yield _Step(event.at, 1, self._firer(event))
+            yield _Step(event.at, 1, event=event)
         changes = {spec.start for spec in self._experiment.flows}
         changes |= {s.stop for s in self._experiment.flows if s.stop < self._experiment.duration}
         for at in changes:
-            yield _Step(at, 3, self._write_ideals)
+            yield _Step(at, 3, self._ideals_are_due)
 
     def _starter(self, flow: Flow) -> Callable[[], None]:
         def start() -> None:
@@ -191,24 +256,36 @@ class _Run:
 
         return stop
 
-    def _firer(self, event: Event) -> Callable[[], None]:
-        def fire() -> None:
-            begun = self._clock()
-            if event.prove is not None:
-                self._prove(event.prove)
-            else:
-                self._lab.reshape_all(dict(event.reshape))
-            self._writer.event(event.at, begun, self._clock(), event.what)
+    def _fire(self, events: list[Event], sampler: Sampler) -> None:
+        """Carry out an event, or several in one batch."""
+        verbs = [verb for event in events for verb in event.verbs]
+        begun = self._clock()
+        if events[0].prove is not None:
+            self._prove(events[0].prove)
+        elif events[0].can_be_overtaken:
+            self._lab.do(*verbs)
+        else:
+            with sampler.changing(self._lab):
+                self._lab.do(*verbs)
+        done = self._clock()
+        self._ideals_are_due(begun)
+        for event in events:
+            self._writer.event(event.at, begun, done, event.what, event.entries)
+            self._tell(event, begun)
+
+    def _tell(self, event: Event, begun: float) -> None:
+        """Tell the user; of an entry with many events one a second at most."""
+        since = [begun - self._told[entry] for entry in event.entries if entry in self._told]
+        once = any(self._experiment.entries[entry - 1].events == 1 for entry in event.entries)
+        pause = _TOLD_EVERY_S if event.can_be_overtaken else _FAULT_TOLD_EVERY_S
+        if once or len(since) < len(event.entries) or max(since) >= pause:
+            self._told.update(dict.fromkeys(event.entries, begun))
             self._sink(TimelineFired(event.at, begun, event.what))
-            self._write_ideals(begun)
 
-        return fire
-
-    def _write_ideals(self, at: float | None = None) -> None:
-        now = self._clock() if at is None else at
+    def _ideals_are_due(self, at: float | None = None) -> None:
         # A step is carried out just after its time: flows that begin then count.
-        planned = self._experiment.ideals(self._lab.topology, now)
-        self._writer.ideal(now, planned)
+        now = self._clock() if at is None else at
+        self._ideals.due(now, State(self._lab.topology, self._lab.mapping))
 
     def _prove(self, pair: tuple[str, str]) -> None:
         verdict = self._proofs[pair].run()
@@ -224,12 +301,21 @@ class _Run:
 
     def _wait_until(self, at: float, sampler: Sampler) -> None:
         while (left := at - self._clock()) > 0:
-            time.sleep(min(left, _TICK_SECONDS))
-            if sampler.error is not None:
-                raise ExperimentFailed(f"the counters could not be read: {sampler.error}")
-            if self._clock() >= self._experiment.duration:
-                return  # flows may end now
-            for flow in self._running.values():
-                flow.check()
-            rates = tuple((name, sampler.rates_mbit.get(name, 0.0)) for name in self._flows)
-            self._sink(PhaseTick(self._clock(), self._experiment.duration, rates))
+            overdue = self._clock() - self._tick_at
+            if overdue >= 0 and (left > _ROOM_FOR_TICK_S or overdue > _LATEST_TICK_S):
+                self._tick(sampler)
+            elif not self._ideals.work(left):
+                time.sleep(min(left, max(-overdue, _ROOM_FOR_TICK_S)))
+
+    def _tick(self, sampler: Sampler) -> None:
+        """See after all that runs by itself."""
+        if sampler.error is not None:
+            raise ExperimentFailed(f"the counters could not be read: {sampler.error}")
+        now = self._clock()
+        self._tick_at = now + _TICK_S
+        if now >= self._experiment.duration:
+            return  # flows may end now
+        for flow in self._running.values():
+            flow.check()
+        rates = tuple((name, sampler.rates_mbit.get(name, 0.0)) for name in self._flows)
+        self._sink(PhaseTick(now, self._experiment.duration, rates))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers import tc
 from vnemu.drivers.netlink import NetlinkSocket
 from vnemu.lab import Lab
-from vnemu.plan.build import vl_class
 from vnemu.plan.objects import FABRIC, machine_namespace
+from vnemu.plan.tunnels import vl_class
 from vnemu.results.record import RunWriter
 from vnemu.traffic.iperf3 import Flow
 
@@ -35,6 +37,31 @@ class _Patched:
     device: str
 
 
+@dataclass
+class _Total:
+    """What one direction of a VL was counted with, at all the places where it ever was."""
+
+    places: dict[_Shaped | _Patched, tc.Counters] = field(default_factory=dict)
+    gone: list[tc.Counters] = field(default_factory=list)
+
+    def add(self, place: _Shaped | _Patched, counters: tc.Counters) -> None:
+        """Take what is counted at a place now."""
+        before = self.places.get(place)
+        if before is not None and counters.bytes < before.bytes:
+            self.gone.append(before)  # it was made anew when the VL came back
+        self.places[place] = counters
+
+    def sum(self, present: set[_Shaped | _Patched]) -> tc.Counters:
+        """All together; what waits, only at the places where it is now."""
+        parts = [*self.gone, *self.places.values()]
+        return tc.Counters(
+            bytes=sum(part.bytes for part in parts),
+            packets=sum(part.packets for part in parts),
+            drops=sum(part.drops for part in parts),
+            backlog=sum(self.places[place].backlog for place in present),
+        )
+
+
 class LinkCounters:
     """Sockets and handles with which all VLs of a lab are read.
 
@@ -43,48 +70,62 @@ class LinkCounters:
     """
 
     def __init__(self, lab: Lab) -> None:
+        self._sockets: dict[str, NetlinkSocket] = {}
+        self._totals: dict[tuple[str, str], _Total] = {}
+        self.follow(lab)
+
+    def follow(self, lab: Lab) -> None:
+        """Take the lab as it is now: VLs that moved are counted at their new places."""
         self._shaped: dict[str, list[_Shaped]] = {}
         self._patched: dict[str, _Patched] = {}
         for path in lab.topology.links:
             self._add(lab, path, forward=True)
             self._add(lab, path, forward=False)
-        names = [*self._shaped, *([FABRIC] if self._patched else [])]
-        self._sockets = {name: lab.kernel.inside(name, NetlinkSocket) for name in names}
+        for name in [*self._shaped, *([FABRIC] if self._patched else [])]:
+            if name not in self._sockets:
+                self._sockets[name] = lab.kernel.inside(name, NetlinkSocket)
 
     def _add(self, lab: Lab, path: str, *, forward: bool) -> None:
         link = lab.topology.links[path]
-        way = lab.mapping.paths[path]
-        ends = (link.a, link.b) if forward else (link.b, link.a)
-        direction = ">".join(lab.topology.nodes[end].name for end in ends)
-        if not way.links:
+        direction = link.direction(forward)
+        if not lab.mapping.paths[path].links:
             nic = (link.b, link.b_nic) if forward else (link.a, link.a_nic)
             device = lab.topology.vifs[nic]
             self._patched[device] = _Patched(path, direction, device)
             return
-        physical, before, behind = list(way.hops())[-1 if forward else 0]
-        machine = before if forward else behind
-        name = machine_namespace(machine)
-        device = lab.topology.underlay.ports[physical, machine]
-        index = lab.kernel.namespaces[name].indices[device]
-        shaped = _Shaped(path, direction, index, vl_class(way.number))
-        self._shaped.setdefault(name, []).append(shaped)
+        for way in lab.mapping.paths[path].ways:
+            physical, before, behind = list(way.hops())[-1 if forward else 0]
+            machine = before if forward else behind
+            name = machine_namespace(machine)
+            device = lab.topology.underlay.ports[physical, machine]
+            index = lab.kernel.namespaces[name].indices[device]
+            shaped = _Shaped(path, direction, index, vl_class(way.number))
+            self._shaped.setdefault(name, []).append(shaped)
 
-    def read(self) -> Iterable[tuple[str, str, rt.Counters]]:
-        """VL, direction and counters of each."""
+    def read(self) -> Iterator[tuple[str, str, tc.Counters]]:
+        """VL, direction and counters of each, from the beginning on."""
+        present: dict[tuple[str, str], set[_Shaped | _Patched]] = {}
+        for place, counters in self._read():
+            key = place.link, place.direction
+            self._totals.setdefault(key, _Total()).add(place, counters)
+            present.setdefault(key, set()).add(place)
+        for key, places in present.items():
+            yield *key, self._totals[key].sum(places)
+
+    def _read(self) -> Iterator[tuple[_Shaped | _Patched, tc.Counters]]:
         for name, entries in self._shaped.items():
-            requests = [rt.get_class(entry.index, entry.minor) for entry in entries]
+            requests = [tc.get_class(entry.index, entry.minor) for entry in entries]
             answers = self._sockets[name].query(requests)
             for entry, answer in zip(entries, answers, strict=True):
                 if answer is not None:
-                    yield entry.link, entry.direction, rt.counters(answer)
+                    yield entry, tc.counters(answer)
         if self._patched:
             for answer in self._sockets[FABRIC].dump(rt.RTM_GETLINK, rt.LIST_DEVICES):
                 device = rt.device(answer)
                 patched = self._patched.get(device.name)
                 if patched is not None:
                     octets, packets = device.sent
-                    counters = rt.Counters(octets, packets, 0, 0)
-                    yield patched.link, patched.direction, counters
+                    yield patched, tc.Counters(octets, packets, 0, 0)
 
     def close(self) -> None:
         """Let go of the sockets."""
@@ -112,6 +153,7 @@ class Sampler:
         self._writer = writer
         self._interval = interval
         self._clock = clock
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
         self._last: dict[str, tuple[float, int]] = {}
@@ -137,6 +179,17 @@ class Sampler:
         except Exception as error:
             self.error = error
 
+    @contextmanager
+    def changing(self, lab: Lab) -> Iterator[None]:
+        """Sample the places of VLs before they change, and follow them afterwards."""
+        with self._lock:
+            self._sample_links()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._links.follow(lab)
+
     def _sample(self) -> None:
         for flow in self._flows:
             if flow.counter is None:
@@ -149,6 +202,10 @@ class Sampler:
             if at > before:
                 self.rates_mbit[name] = (received.arrived - arrived) * 8 / (at - before) / 1e6
             self._last[name] = (at, received.arrived)
+        with self._lock:
+            self._sample_links()
+
+    def _sample_links(self) -> None:
         at = self._clock()
         for link, direction, found in self._links.read():
             self._writer.link(

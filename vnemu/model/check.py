@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
@@ -14,9 +15,10 @@ from vnemu.model.addressing import (
     Pools,
 )
 from vnemu.model.overlay import IpNetwork
+from vnemu.model.quality import PLAIN, Quality, WireQuality, contradictions, settings, with_settings
 from vnemu.schema.load import Loaded, problem
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
-from vnemu.schema.wording import instead_of, some
+from vnemu.schema.wording import did_you_mean, instead_of, some
 
 Path = tuple[str | int, ...]
 Report = Callable[[Path, str, str], None]
@@ -72,7 +74,7 @@ def _check_underlay(doc: TopologyDoc, report: Report) -> None:
             _known(end, doc.underlay.machines, "machine", (*where, "endpoints"), report)
         _check_ends(link, where, report)
         _check_unique(link_name(link), seen, where, "physical link", report)
-        _check_jitter(link, where, report)
+        _check_quality(link, WireQuality(link.rate), where, report)
 
 
 def _check_ends(link: PhysicalLinkDoc | VirtualLinkDoc, where: Path, report: Report) -> None:
@@ -114,29 +116,58 @@ def _check_links(doc: TopologyDoc, network: NetworkDoc, where: Path, report: Rep
                 _known(end, network.routers, "router", (*path, "endpoints"), report)
         _check_ends(link, path, report)
         _check_unique(link_name(link), seen, path, "link of this network", report)
-        _check_quality(link, path, report)
-        for machine in link.path or ():
-            _known(machine, doc.underlay.machines, "machine", (*path, "path"), report)
+        _check_quality(link, PLAIN, path, report)
+        _check_paths(doc, link, path, report)
+    _check_nics(network, where, report)
 
 
-def _check_quality(link: VirtualLinkDoc, where: Path, report: Report) -> None:
-    if link.limit and link.guarantee and link.limit < link.guarantee:
-        report(
-            (*where, "guarantee"),
-            f"the guarantee {link.guarantee} is more than the limit {link.limit}",
-            "raise the limit or lower the guarantee",
-        )
-    _check_jitter(link, where, report)
+def _check_paths(doc: TopologyDoc, link: VirtualLinkDoc, where: Path, report: Report) -> None:
+    for machine in link.path or ():
+        _known(machine, doc.underlay.machines, "machine", (*where, "path"), report)
+    for number, machines in enumerate(link.paths):
+        for machine in machines:
+            path = (*where, "paths", number)
+            _known(machine, doc.underlay.machines, "machine", path, report)
+    if link.path and link.paths:
+        hint = "list all of its paths in paths:"
+        report((*where, "path"), "a link has path: or paths:, not both", hint)
 
 
-def _check_jitter(link: PhysicalLinkDoc | VirtualLinkDoc, where: Path, report: Report) -> None:
-    if link.jitter and (link.delay is None or link.delay < link.jitter):
-        than = f"the delay {link.delay}" if link.delay else "the delay, which is left out"
-        report(
-            (*where, "jitter"),
-            f"the jitter {link.jitter} is more than {than}",
-            "the delay varies by up to the jitter either way: raise delay: or lower jitter:",
-        )
+def _check_nics(network: NetworkDoc, where: Path, report: Report) -> None:
+    """A router has a NIC for each of its links at least."""
+    links = Counter(end for link in network.links for end in link.endpoints)
+    links.update(host.at for host in network.hosts.values())
+    for name, router in network.routers.items():
+        if router.nics is not None and router.nics < links[name]:
+            report(
+                (*where, "routers", name, "nics"),
+                f"router '{name}' has {links[name]} links, but is to have {router.nics} NICs",
+                "raise nics: or leave it out",
+            )
+
+
+def _check_quality(
+    link: PhysicalLinkDoc | VirtualLinkDoc,
+    plain: Quality | WireQuality,
+    where: Path,
+    report: Report,
+) -> None:
+    """No contradictions, in either direction; each is told where it was written."""
+    both = with_settings(plain, settings(link))
+    known = list(contradictions(both))
+    for wrong in known:
+        report((*where, wrong.key), wrong.message, wrong.hint)
+    a, b = link.endpoints
+    ways = (f"{a}>{b}", f"{b}>{a}")
+    for way, doc in (link.directions or {}).items():
+        path = (*where, "directions", way)
+        if way not in ways:
+            hint = did_you_mean(way, ways) or f"it has {' and '.join(ways)}"
+            report(path, f"the link has no direction '{way}'", hint)
+            continue
+        for wrong in contradictions(with_settings(both, settings(doc))):
+            if wrong not in known:
+                report((*path, wrong.key), f"{way}: {wrong.message}", wrong.hint)
 
 
 def _check_connected(network: NetworkDoc, where: Path, report: Report) -> None:

@@ -16,10 +16,10 @@ from vnemu.model.overlay import (
     VirtualLink,
     VirtualNetwork,
 )
+from vnemu.model.quality import PLAIN, Q, WireQuality, settings, with_settings
 from vnemu.model.underlay import PhysicalLink, Underlay
 from vnemu.schema.load import Loaded
-from vnemu.schema.topology import NetworkDoc, TopologyDoc, VirtualLinkDoc
-from vnemu.units import Duration, Share
+from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
 
 
 def resolve(loaded: Loaded[TopologyDoc]) -> Topology:
@@ -43,6 +43,21 @@ def resolve(loaded: Loaded[TopologyDoc]) -> Topology:
     )
 
 
+def qualities(doc: PhysicalLinkDoc | VirtualLinkDoc, plain: Q) -> tuple[Q, Q]:
+    """The qualities of a link's two directions, over one without any property."""
+    both = with_settings(plain, settings(doc))
+    a, b = doc.endpoints
+    directions = doc.directions or {}
+    own = [directions.get(f"{a}>{b}"), directions.get(f"{b}>{a}")]
+    forward, backward = (with_settings(both, settings(part)) if part else both for part in own)
+    return forward, backward
+
+
+def declared_paths(doc: VirtualLinkDoc) -> tuple[tuple[str, ...], ...]:
+    """The paths that a document asks for; none: one is chosen."""
+    return tuple(tuple(path) for path in ([doc.path] if doc.path else doc.paths))
+
+
 def _by_line(where: str) -> tuple[str, int]:
     file, _, line = where.rpartition(":")
     return (file, int(line)) if line.isdigit() else (where, 0)
@@ -55,11 +70,8 @@ def _underlay(loaded: Loaded[TopologyDoc]) -> Underlay:
             link_name(link),
             link.endpoints[0],
             link.endpoints[1],
-            link.rate,
-            link.delay or Duration(0),
-            link.jitter or Duration(0),
-            link.loss or Share(0),
-            loaded.document.where(("underlay", "links", index)),
+            *qualities(link, WireQuality(link.rate)),
+            written_at=loaded.document.where(("underlay", "links", index)),
         )
         for index, link in enumerate(doc.links)
     }
@@ -86,6 +98,8 @@ def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetw
         builder.nodes(lambda name: where("routers", name)),
         builder.links,
         doc.routing.protocol,
+        builder.pools.ipv4,
+        builder.pools.ipv6,
     )
 
 
@@ -108,6 +122,7 @@ class _Builder:
         """Add the VL `name`; `doc` is None for a host's access link."""
         a, b = nodes
         near, far = ends(self._subnets(doc))
+        forward, backward = qualities(doc, PLAIN) if doc else (PLAIN, PLAIN)
         path = f"{self.name}/{name}"
         self.links[name] = VirtualLink(
             network=self.name,
@@ -116,13 +131,12 @@ class _Builder:
             b=f"{self.name}/{b}",
             a_nic=self._nic(a, path, near),
             b_nic=self._nic(b, path, far),
-            limit=doc.limit if doc else None,
-            guarantee=doc.guarantee if doc else None,
-            delay=(doc and doc.delay) or Duration(0),
-            jitter=(doc and doc.jitter) or Duration(0),
-            loss=(doc and doc.loss) or Share(0),
-            path_by_user=tuple(doc.path) if doc and doc.path else None,
+            forward=forward,
+            backward=backward,
+            paths=declared_paths(doc) if doc else (),
+            spread=doc.spread if doc else "flow",
             access=doc is None,
+            on_failure=doc.on_failure if doc else "silent",
             written_at=written_at,
         )
 
@@ -138,7 +152,10 @@ class _Builder:
         return nics[-1].name
 
     def nodes(self, where: Callable[[str], str]) -> dict[str, Node]:
-        """All nodes with the NICs handed out."""
+        """All nodes with the NICs handed out, and those that no VL is plugged in."""
+        for name, router in self.doc.routers.items():
+            while len(self._nics[name]) < (router.nics or 0):
+                self._nic(name, "", ())
         routers = {
             name: Node(
                 self.name,

@@ -3,65 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from ipaddress import IPv4Address, IPv4Interface
+from functools import lru_cache
+from ipaddress import IPv4Interface
 
-from vnemu.embedding.mapping import Mapping, UnderlayPath
-from vnemu.embedding.shares import Share, shares
-from vnemu.model.impairment import Impairment
-from vnemu.model.overlay import Node, Topology, VirtualLink
+from vnemu.embedding.mapping import Mapping, UnderlayPath, has_carrier, passing
+from vnemu.embedding.shares import Granted
+from vnemu.model.overlay import Nic, Node, Topology, VirtualLink, VirtualNetwork
 from vnemu.model.underlay import PhysicalLink
 from vnemu.plan.diff import FragmentKey, Plan
-from vnemu.plan.impair import impaired_wire, local_link, netem
+from vnemu.plan.impair import impaired_port, local_link, queue_of, round_trip
 from vnemu.plan.objects import (
     FABRIC,
     Address,
-    Classifier,
+    Block,
     Htb,
     HtbClass,
     Namespace,
     Neighbour,
     Object,
-    Patch,
     Port,
-    Queue,
     Route,
-    Tunnel,
     Veth,
     machine_namespace,
     node_namespace,
 )
-from vnemu.plan.sizes import FRAME, OVERHEAD, gso_bytes, queue_bytes, tunnel_kind
+from vnemu.plan.sizes import OVERHEAD, VR_MTU, tunnel_kind
+from vnemu.plan.tunnels import tunnelled, vl_class, wire_ends, wires_round_trip
 from vnemu.routing.static import StaticRoute, static_routes
+from vnemu.units import Duration
 
-VR_MTU = 1500
 UNDERLAY_MTU = 9216
 """Room for a VR's frame and its encapsulation, so that nothing is ever fragmented."""
 
-FIRST_VL_CLASS = 0x10
 
-_WIRES = int(IPv4Address("100.64.0.0"))
-_TUNNELS = int(IPv4Address("100.96.0.0"))
+def build(
+    topology: Topology,
+    mapping: Mapping,
+    only: Iterable[FragmentKey] | None = None,
+    granted: Granted | None = None,
+) -> Plan:
+    """Plan a topology: all of it, or only some fragments (planned again after a change).
 
-
-def tunnel_ends(number: int) -> tuple[IPv4Address, IPv4Address]:
-    """The outer addresses of a tunnel, at the VL's end `a` and at its end `b`."""
-    return IPv4Address(_TUNNELS + 2 * number), IPv4Address(_TUNNELS + 2 * number + 1)
-
-
-def wire_ends(number: int) -> tuple[IPv4Address, IPv4Address]:
-    """The addresses of a physical link's two ports."""
-    return IPv4Address(_WIRES + 2 * number), IPv4Address(_WIRES + 2 * number + 1)
-
-
-def vl_class(number: int) -> int:
-    """The HTB class of the tunnel `number`, the same on every port it crosses."""
-    return FIRST_VL_CLASS + number
-
-
-def build(topology: Topology, mapping: Mapping, only: Iterable[FragmentKey] | None = None) -> Plan:
-    """Plan a topology: all of it, or only some fragments (planned again after a change)."""
-    builder = _Builder(topology, mapping)
+    Parameters:
+        granted: the shares of the physical links, if they are known.
+    """
+    builder = _Builder(topology, mapping, granted)
     keys = builder.keys() if only is None else only
     return Plan({key: {o.key: o for o in builder.fragment(key)} for key in keys})
 
@@ -71,23 +57,14 @@ def share_key(physical: str, path: str) -> FragmentKey:
     return ("share", f"{physical} {path}")
 
 
-def reshared(
-    before: Topology, after: Topology, mapping: Mapping, physical: Iterable[str]
-) -> Iterator[FragmentKey]:
-    """The fragments of the shares of `physical` links that differ between two topologies."""
-    for name in physical:
-        old = shares(before, mapping, name)
-        for path, share in shares(after, mapping, name).items():
-            if share != old[path]:
-                yield share_key(name, path)
+@lru_cache(maxsize=8)
+def _static_routes(network: VirtualNetwork) -> dict[str, list[StaticRoute]]:
+    """The same for as long as a lab runs, and not quickly found for a large network."""
+    return static_routes(network)
 
 
 def _port_mac(number: int, end: int) -> bytes:
     return bytes((0x06, end, *number.to_bytes(4, "big")))
-
-
-def _tunnel_mac(number: int, end: int) -> bytes:
-    return bytes((0x0A, end, *number.to_bytes(4, "big")))
 
 
 def _vif_mac(mac: bytes) -> bytes:
@@ -97,11 +74,14 @@ def _vif_mac(mac: bytes) -> bytes:
 class _Builder:
     """Makes one fragment at a time; holds only what several fragments need."""
 
-    def __init__(self, topology: Topology, mapping: Mapping) -> None:
+    def __init__(
+        self, topology: Topology, mapping: Mapping, granted: Granted | None = None
+    ) -> None:
         self._topology = topology
         self._mapping = mapping
         self._tunnels = tunnel_kind(topology.underlay.tunnel)
-        self._shares: dict[str, dict[str, Share]] = {}
+        self._granted = granted or Granted(topology, mapping)
+        self._delays: dict[tuple[str, ...], int] = {}
 
     def keys(self) -> Iterator[FragmentKey]:
         """All fragments of the plan, in the order of creation."""
@@ -119,8 +99,9 @@ class _Builder:
                 yield share_key(link, path)
 
     def fragment(self, key: FragmentKey) -> Iterator[Object]:
-        """The objects of one fragment."""
+        """The objects of one fragment; none of a VL that is gone, or not there any more."""
         kind, name = key
+        topology = self._topology
         match kind:
             case "fabric":
                 yield Namespace(FABRIC, "fabric")
@@ -129,12 +110,14 @@ class _Builder:
             case "wire":
                 yield from self._wire(self._topology.underlay.links[name])
             case "node":
-                yield from self._node(self._topology.nodes[name])
-            case "link":
-                yield from self._link(self._topology.links[name])
+                yield from self._node(topology.nodes[name])
+            case "link" if name in topology.links:
+                yield from self._link(topology.links[name])
             case "share":
                 link, _, path = name.partition(" ")
-                yield from self._share(self._topology.underlay.links[link], path)
+                way = self._mapping.paths.get(path)
+                if way is not None and link in way.all_links:
+                    yield from self._share(topology.underlay.links[link], path)
 
     def _wire(self, link: PhysicalLink) -> Iterator[Object]:
         """A physical link: the pair, its addresses, capacity and delay."""
@@ -153,10 +136,13 @@ class _Builder:
         yield Veth(ports[0], ports[1], UNDERLAY_MTU)
         for end, port in enumerate(ports):
             peer = ports[1 - end]
+            sends, arrives = (link.forward, link.backward)[:: 1 - 2 * end]
             yield Address(port.namespace, port.device, IPv4Interface((addresses[end], 31)))
             yield Neighbour(port.namespace, port.device, addresses[1 - end], peer.mac)
-            yield Htb(port.namespace, port.device, link.rate.bps, overhead, leaf=False)
-            yield from impaired_wire(link, port, f"ifb{number}", UNDERLAY_MTU)
+            yield Htb(port.namespace, port.device, sends.rate.bps, overhead, leaf=False)
+            yield from impaired_port(arrives, port, f"ifb{number}", UNDERLAY_MTU)
+            if not underlay.passes(link.name, link.other((link.a, link.b)[end])):
+                yield Block(port.namespace, port.device)
 
     def _node(self, node: Node) -> Iterator[Object]:
         """A VR or host: its namespace, NICs, addresses and start-up routes."""
@@ -166,99 +152,58 @@ class _Builder:
             yield Address(name, "lo", interface)
         for nic in node.nics:
             vif = Port(FABRIC, self._topology.vifs[node.path, nic.name], _vif_mac(nic.mac))
-            yield Veth(vif, Port(name, nic.name, nic.mac), VR_MTU)
+            yield Veth(vif, Port(name, nic.name, nic.mac), VR_MTU, carrier=self._sees(nic))
             for interface in nic.addresses:
                 yield Address(name, nic.name, interface)
-        for route in self._routes.get(node.path, ()):
+        for route in self._routes_at_start(node):
             yield Route(name, route.destination, route.via, route.nic)
 
-    @cached_property
-    def _routes(self) -> dict[str, list[StaticRoute]]:
-        found: dict[str, list[StaticRoute]] = {}
-        for network in self._topology.networks.values():
-            if network.routing == "static":
-                found.update(static_routes(network))
-        return found
+    def _routes_at_start(self, node: Node) -> Iterator[StaticRoute]:
+        """What its Router OS was given when it started; it keeps that, come what may."""
+        network = self._topology.networks[node.network].at_start
+        if network.routing == "static":
+            nics = {nic.name for nic in node.nics}
+            for route in _static_routes(network).get(node.path, ()):
+                if route.nic in nics:
+                    yield route
+
+    def _sees(self, nic: Nic) -> bool:
+        """Whether a NIC has carrier: not without a VL."""
+        link = self._topology.links.get(nic.link)
+        return link is not None and has_carrier(self._topology, self._mapping, link)
 
     def _link(self, link: VirtualLink) -> Iterator[Object]:
         """A VL: a patch on one RM, or a tunnel with a patch at either end."""
         path = self._mapping.paths[link.path]
         vif_a = self._topology.vifs[link.a, link.a_nic]
         vif_b = self._topology.vifs[link.b, link.b_nic]
-        if not path.links:
-            limit = link.limit.bps if link.limit else None
-            yield from local_link(path.number, (vif_a, vif_b), limit, link.impairment, VR_MTU)
-            return
-        yield from self._tunnel(path, link.impairment)
-        slowest = self._slowest(path)
-        for vif, tunnel in ((vif_a, f"t{path.number}a"), (vif_b, f"t{path.number}b")):
-            yield Patch(FABRIC, vif, tunnel)
-            yield Patch(FABRIC, tunnel, vif)
-            if link.impairment:
-                yield netem(FABRIC, vif, link.impairment, slowest)
-
-    def _slowest(self, path: UnderlayPath) -> int:
-        return min(self._topology.underlay.links[name].rate.bps for name in path.links)
-
-    def _largest(self, path: UnderlayPath, impairment: Impairment) -> int:
-        """The largest packet that may cross a path whole."""
-        links = self._topology.underlay.links
-        if impairment.is_lossy or any(links[name].impairment.is_lossy for name in path.links):
-            return FRAME
-        return gso_bytes(self._slowest(path))
-
-    def _tunnel(self, path: UnderlayPath, impairment: Impairment) -> Iterator[Object]:
-        """Both ends of a tunnel, and the host routes that pin it to its path."""
-        number = path.number
-        outer_a, outer_b = tunnel_ends(number)
-        links = self._topology.underlay.links
-        gso = self._largest(path, impairment)
-        for end, letter, machine, local, remote in (
-            (0, "a", path.machines[0], outer_a, outer_b),
-            (1, "b", path.machines[-1], outer_b, outer_a),
-        ):
-            outer = machine_namespace(machine)
-            mac = _tunnel_mac(number, end)
-            yield Tunnel(
-                f"t{number}{letter}",
-                outer,
-                self._tunnels,
-                number,
-                local,
-                remote,
-                mac,
-                VR_MTU,
-                gso,
-                joins=not impairment.is_lossy,
-            )
-            yield Address(outer, "lo", IPv4Interface((local, 32)))
-        for name, before, behind in path.hops():
-            yield self._pin(links[name], before, outer_b)
-            yield self._pin(links[name], behind, outer_a)
-
-    def _pin(self, link: PhysicalLink, machine: str, destination: IPv4Address) -> Route:
-        underlay = self._topology.underlay
-        ends = wire_ends(underlay.numbers[link.name])
-        via = ends[1] if machine == link.a else ends[0]
-        network = IPv4Interface((destination, 32)).network
-        return Route(machine_namespace(machine), network, via, underlay.ports[link.name, machine])
+        if path.links:
+            yield from tunnelled(self._topology, link, path, (vif_a, vif_b))
+        else:
+            yield from local_link(link, path.number, (vif_a, vif_b), VR_MTU)
+        open_ways = passing(self._topology, self._mapping, link)
+        for way, sender in (("forward", vif_a), ("backward", vif_b)):
+            if way not in open_ways:
+                yield Block(FABRIC, sender)
 
     def _share(self, link: PhysicalLink, path: str) -> Iterator[Object]:
         """The classes of a VL at both ports of a physical link that it crosses."""
-        share = self._granted(link.name)[path]
-        way = self._mapping.paths[path]
-        outer_a, outer_b = tunnel_ends(way.number)
+        virtual = self._topology.links[path]
+        way = self._mapping.paths[path].over(link.name)
         minor = vl_class(way.number)
-        before = next(a for name, a, _ in way.hops() if name == link.name)
+        trip = self._round_trip(virtual, way)
+        before = way.machines[way.links.index(link.name)]
+        ports = self._topology.underlay.ports
         for machine in (link.a, link.b):
             namespace = machine_namespace(machine)
-            device = self._topology.underlay.ports[link.name, machine]
-            destination = outer_b if machine == before else outer_a
+            device = ports[link.name, machine]
+            share = self._granted[link.name, machine][path]
+            quality = virtual.forward if machine == before else virtual.backward
             yield HtbClass(namespace, device, minor, share.assured, share.ceiling)
-            yield Queue(namespace, device, minor, queue_bytes(share.ceiling))
-            yield Classifier(namespace, device, destination, minor)
+            yield queue_of(namespace, device, minor, quality, share.ceiling, trip)
 
-    def _granted(self, link: str) -> dict[str, Share]:
-        if link not in self._shares:
-            self._shares[link] = shares(self._topology, self._mapping, link)
-        return self._shares[link]
+    def _round_trip(self, link: VirtualLink, way: UnderlayPath) -> Duration:
+        """The delay of a VL and of the physical links on one of its paths, there and back."""
+        if way.links not in self._delays:
+            self._delays[way.links] = wires_round_trip(self._topology.underlay, way)
+        return Duration(round_trip(link).amount + self._delays[way.links])

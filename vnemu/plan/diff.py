@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from functools import cache
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
 
-from vnemu.plan.objects import Key, Object
+from vnemu.plan.objects import Key, Object, Patch, Route
 from vnemu.plan.places import Place, needs, provides
 
 FragmentKey = tuple[str, str]
@@ -31,8 +33,7 @@ class Plan:
         return Plan({key: fragment for key, fragment in merged.items() if fragment})
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One step: create `new`, remove `old`, or change `old` into `new` in place.
 
     Parameters:
@@ -71,24 +72,34 @@ def diff(
     """The actions that turn `have` into `wanted`.
 
     What must be replaced goes first, with all that stands on it; then all that is
-    new or changes comes in the order of creation; and what is gone is removed
-    last, in the reverse order: a new path is complete before the old one is
-    taken away.
+    new comes in the order of creation; then what changes in place, routes and patches
+    last and in the order of the plan; and what is gone is removed at the end, in the
+    reverse order. So a new path is complete before anything switches to it, and the
+    old one is taken away after that.
     """
-    want, old = _flat(wanted), _flat(have)
+    want, old = _differing(wanted, have)
     other = {k: o for k, (_, o) in want.items() if k not in old or old[k][1] != o}
     first = _in_the_way(want, old, other)
-    built, gone, replaced = [], [], []
+    if first:  # what stands on it may be the same in both
+        want, old = _flat(wanted), _flat(have)
+        first = _in_the_way(want, old, other)
+    built, changed, gone, replaced = [], [], [], []
     for key, (reason, item) in want.items():
-        if key in other or key in first:
-            present = old[key][1] if key in old and key not in first else None
-            built.append(Action(reason, present, item))
+        if key in first or (key in other and key not in old):
+            built.append(Action(reason, None, item))
+        elif key in other:
+            changed.append(Action(reason, old[key][1], item))
     for key, (reason, item) in old.items():
         if key in first:
             replaced.append(Action(reason, item, None))
         elif key not in want:
             gone.append(Action(reason, item, None))
-    return [*_backwards(replaced), *sorted(built, key=_rank), *_backwards(gone)]
+    return [
+        *_backwards(replaced),
+        *sorted(built, key=_rank),
+        *sorted(changed, key=_turn),
+        *_backwards(gone),
+    ]
 
 
 _Flat = dict[Key, tuple[FragmentKey, Object]]
@@ -96,6 +107,26 @@ _Flat = dict[Key, tuple[FragmentKey, Object]]
 
 def _flat(fragments: Mapping[FragmentKey, Fragment]) -> _Flat:
     return {k: (reason, o) for reason, fragment in fragments.items() for k, o in fragment.items()}
+
+
+def _differing(
+    wanted: Mapping[FragmentKey, Fragment], have: Mapping[FragmentKey, Fragment]
+) -> tuple[_Flat, _Flat]:
+    """What of both is not the same in the same fragment of the other."""
+    want: _Flat = {}
+    old: _Flat = {}
+    for reason, fragment in wanted.items():
+        there = have.get(reason, {})
+        for key, item in fragment.items():
+            present = there.get(key)
+            if present != item:
+                want[key] = (reason, item)
+                if present is not None:
+                    old[key] = (reason, present)
+    for reason, fragment in have.items():
+        here = wanted.get(reason, {})
+        old.update((k, (reason, item)) for k, item in fragment.items() if k not in here)
+    return want, old
 
 
 def _in_the_way(want: _Flat, old: _Flat, other: Mapping[Key, Object]) -> set[Key]:
@@ -121,14 +152,29 @@ def _in_the_way(want: _Flat, old: _Flat, other: Mapping[Key, Object]) -> set[Key
 
 
 def _can_become(old: Object, new: Object) -> bool:
-    return all(
-        part.name in old.IN_PLACE or getattr(old, part.name) == getattr(new, part.name)
-        for part in fields(old)
-    )
+    kind: Any = type(old)
+    fixed = _fixed(kind)
+    return fixed(old) == fixed(new)
+
+
+@cache
+def _fixed(kind: Any) -> Callable[[Object], object]:
+    """Reads those properties of a kind of object that do not change in place."""
+    names = [part.name for part in fields(kind) if part.name not in kind.IN_PLACE]
+    return attrgetter(*names)
 
 
 def _rank(action: Action) -> int:
     return action.target.RANK
+
+
+_SWITCHES = 100
+"""After all ranks."""
+
+
+def _turn(change: Action) -> int:
+    target = change.target
+    return _SWITCHES if isinstance(target, (Patch, Route)) else target.RANK
 
 
 def _backwards(actions: list[Action]) -> list[Action]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from vnemu.embedding.mapping import Mapping
-from vnemu.embedding.shares import shares
-from vnemu.model.impairment import Impairment
-from vnemu.model.overlay import Topology
+from vnemu.embedding.mapping import Mapping, ports
+from vnemu.embedding.shares import Share, shares
+from vnemu.model.overlay import Topology, VirtualLink
+from vnemu.model.quality import Quality, Queue, WireQuality
+from vnemu.model.underlay import PhysicalLink
+from vnemu.model.words import by_direction, in_words
 from vnemu.plan.build import build
 from vnemu.plan.diff import Action, diff
 from vnemu.units import Rate
@@ -25,6 +28,7 @@ def explain(topology: Topology, mapping: Mapping) -> str:
         ("Where the virtual links go", _paths(topology, mapping)),
         ("Tunnels between machines", _tunnels(topology)),
         ("Delay, jitter and loss, each direction", _impaired(topology)),
+        ("Queues, each direction", _queues(topology)),
         ("Shares of the physical links, each direction", _shares(topology, mapping)),
         ("Addresses", _addresses(topology)),
         ("Actions", (f"  {action}" for action in first_actions(topology, mapping))),
@@ -43,7 +47,7 @@ def _placed(topology: Topology, mapping: Mapping) -> Iterator[str]:
 
 def _paths(topology: Topology, mapping: Mapping) -> Iterator[str]:
     for path in topology.links:
-        way = " - ".join(mapping.paths[path].machines)
+        way = " + ".join(" - ".join(way.machines) for way in mapping.paths[path].ways)
         yield f"  {path:<16} {way:<24} {mapping.why[path]}"
 
 
@@ -59,19 +63,41 @@ def _tunnels(topology: Topology) -> Iterator[str]:
 
 def _impaired(topology: Topology) -> Iterator[str]:
     for name, physical in topology.underlay.links.items():
-        if physical.impairment:
-            yield f"  {name:<16} {physical.impairment}, physical link"
+        for way, text in by_direction(physical, lambda wire: wire.impairment).items():
+            if text:
+                yield f"  {name:<16} {text}, physical link{way and f' {way}'}"
     for path, link in topology.links.items():
-        if link.impairment:
-            yield f"  {path:<16} {link.impairment}"
+        for way, text in by_direction(link, lambda quality: quality.impairment).items():
+            if text:
+                yield f"  {path:<16} {way and f'{way}: '}{text}"
+
+
+def _queues(topology: Topology) -> Iterator[str]:
+    for path, link in topology.links.items():
+        text = in_words(link, _queue)
+        if text:
+            yield f"  {path:<16} {text}"
+
+
+def _queue(quality: Quality) -> str:
+    return str(quality.queue) if quality.queue != Queue() else ""
 
 
 def _shares(topology: Topology, mapping: Mapping) -> Iterator[str]:
     for name, link in topology.underlay.links.items():
-        yield f"  {name}: {link.rate}"
-        for path, share in shares(topology, mapping, name).items():
-            assured, ceiling = Rate(share.assured), Rate(share.ceiling)
-            yield f"    {path:<16} assured {assured}, at most {ceiling}"
+        there, back = (shares(topology, mapping, port) for port in ports(link))
+        if link.forward.rate == link.backward.rate and there == back:
+            yield from _port(f"{name}: {link.forward.rate}", there)
+        else:
+            yield from _port(f"{name}, {link.direction(True)}: {link.forward.rate}", there)
+            yield from _port(f"{name}, {link.direction(False)}: {link.backward.rate}", back)
+
+
+def _port(title: str, granted: dict[str, Share]) -> Iterator[str]:
+    yield f"  {title}"
+    for path, share in granted.items():
+        assured, ceiling = Rate(share.assured), Rate(share.ceiling)
+        yield f"    {path:<16} assured {assured}, at most {ceiling}"
 
 
 def _addresses(topology: Topology) -> Iterator[str]:
@@ -105,10 +131,9 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
                 "ends": [link.a, link.b],
                 "machines": list(mapping.paths[path].machines),
                 "physical_links": list(mapping.paths[path].links),
+                "beside": [list(way.machines) for way in mapping.paths[path].beside],
                 "why": mapping.why[path],
-                "limit": str(link.limit) if link.limit else None,
-                "guarantee": str(link.guarantee) if link.guarantee else None,
-                **_impairment(link.impairment),
+                **_quality(link, _OF_VIRTUAL),
             }
             for path, link in topology.links.items()
         },
@@ -116,17 +141,13 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
         "physical_links": {
             name: {
                 "ends": [physical.a, physical.b],
-                "rate": str(physical.rate),
-                **_impairment(physical.impairment),
+                **_quality(physical, _OF_PHYSICAL),
             }
             for name, physical in topology.underlay.links.items()
         },
         "shares": {
-            name: {
-                path: {"assured": str(Rate(s.assured)), "at_most": str(Rate(s.ceiling))}
-                for path, s in shares(topology, mapping, name).items()
-            }
-            for name in topology.underlay.links
+            name: _granted(topology, mapping, physical)
+            for name, physical in topology.underlay.links.items()
         },
         "actions": [
             {"do": a.verb, "what": str(a.target), "for": " ".join(a.reason).strip()}
@@ -135,9 +156,48 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
     }
 
 
-def _impairment(impairment: Impairment) -> dict[str, str | None]:
-    return {
-        "delay": str(impairment.delay) if impairment.delay.amount else None,
-        "jitter": str(impairment.jitter) if impairment.jitter.amount else None,
-        "loss": str(impairment.loss) if impairment.loss.amount else None,
-    }
+_OF_IMPAIRMENT = (
+    "delay",
+    "jitter",
+    "distribution",
+    "delay_correlation",
+    "loss",
+    "duplicate",
+    "corrupt",
+    "reorder",
+)
+_OF_VIRTUAL = ("limit", "guarantee", *_OF_IMPAIRMENT, "queue")
+_OF_PHYSICAL = ("rate", *_OF_IMPAIRMENT)
+
+
+def _quality(link: VirtualLink | PhysicalLink, names: tuple[str, ...]) -> dict[str, object]:
+    """A link's properties: a text, None, or where the directions differ one by direction."""
+    found: dict[str, object] = {}
+    for name in names:
+        said = by_direction(link, partial(_property, name))
+        found[name] = said.get("") if "" in said else said
+    return found
+
+
+def _property(name: str, quality: Quality | WireQuality) -> object:
+    if name == "queue":
+        assert isinstance(quality, Quality)
+        return _queue(quality)
+    value = getattr(quality if hasattr(quality, name) else quality.impairment, name)
+    if name == "distribution" and value == "uniform":
+        return None
+    return value if getattr(value, "amount", value) else None
+
+
+def _granted(topology: Topology, mapping: Mapping, physical: PhysicalLink) -> dict[str, object]:
+    """The shares by VL; where the directions differ, by direction first."""
+    there, back = (
+        {
+            path: {"assured": str(Rate(s.assured)), "at_most": str(Rate(s.ceiling))}
+            for path, s in shares(topology, mapping, port).items()
+        }
+        for port in ports(physical)
+    )
+    if there == back:
+        return dict(there)
+    return {physical.direction(True): there, physical.direction(False): back}

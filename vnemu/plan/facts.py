@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from vnemu.plan.objects import (
     FABRIC,
     Address,
+    Block,
     Classifier,
     Htb,
     HtbClass,
@@ -36,12 +37,13 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
         case Namespace():
             yield ("namespace", item.name), True
         case Veth():
-            for port in (item.a, item.b):
-                yield ("device", port.namespace, port.device), ("veth", item.mtu, port.mac, True)
+            near, far = ("up", "up") if item.carrier else ("down", "no carrier")
+            for port, state in ((item.a, near), (item.b, far)):
+                yield ("device", port.namespace, port.device), ("veth", item.mtu, port.mac, state)
         case Tunnel():
-            yield ("device", FABRIC, item.device), (item.kind, item.mtu, item.mac, True)
+            yield ("device", FABRIC, item.device), (item.kind, item.mtu, item.mac, "up")
         case Ifb():
-            yield ("device", item.namespace, item.device), ("ifb", item.mtu, item.mac, True)
+            yield ("device", item.namespace, item.device), ("ifb", item.mtu, item.mac, "up")
         case Address():
             yield ("address", item.namespace, item.device, item.interface), True
         case Neighbour():
@@ -55,15 +57,58 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
             rates = (item.rate // 8, item.ceil // 8)
             yield ("class", item.namespace, item.device, item.minor), rates
         case Queue():
-            yield ("queue", item.namespace, item.device, item.minor), item.limit
+            yield ("queue", item.namespace, item.device, item.minor), _waiting(item)
         case Classifier():
             yield ("filter", item.namespace, item.device, item.destination), item.minor
         case Netem():
-            ppm = round(item.loss * 1e6)
-            quality = (item.delay, item.jitter, ppm, item.limit)
-            yield ("netem", item.namespace, item.device), quality
+            yield ("netem", item.namespace, item.device), _befalling(item)
         case Patch():
             yield ("patch", item.namespace, item.source), item.target
+            for way, other in enumerate(item.others, 1):
+                parts = len(item.targets) if item.spread == "flow" else way + 1
+                yield ("patch", item.namespace, item.source, way), (other, item.spread, parts)
+        case Block():
+            yield ("block", item.namespace, item.device), True
+
+
+_FRAME = 1514
+_CODEL_TIME = 1024
+"""The ns that codel and fq_codel count time in."""
+
+
+def _waiting(queue: Queue) -> tuple[str | int, ...]:
+    """Discipline, limit (codel counts packets: in full frames), times and marking."""
+    if queue.discipline == "bfifo":
+        return "bfifo", queue.limit
+    limit = max(queue.limit // _FRAME, 1) if queue.discipline == "codel" else queue.limit
+    return (
+        queue.discipline,
+        limit,
+        *(
+            value // 1000 * 1000 // _CODEL_TIME if name in ("target", "interval") else value
+            for name, value in queue.settings.items()
+            if name != "rate"  # red's, which the kernel does not show
+        ),
+    )
+
+
+def _befalling(netem: Netem) -> tuple[int | tuple[int, ...], ...]:
+    """All but the distribution, which the kernel does not show; shares in ppm."""
+    chain = netem.chain
+    return (
+        netem.delay,
+        netem.jitter,
+        netem.limit,
+        tuple(_ppm(share) for share in chain) if chain else _ppm(netem.loss),
+        _ppm(netem.delay_correlation),
+        _ppm(netem.duplicate),
+        _ppm(netem.corrupt),
+        _ppm(netem.reorder),
+    )
+
+
+def _ppm(share: float) -> int:
+    return round(share * 1e6)
 
 
 def differences(wanted: Mapping[FactKey, object], seen: Mapping[FactKey, object]) -> list[str]:

@@ -3,16 +3,20 @@
 netem treats a segmentation-offload packet as one frame. Loss must find single
 frames, so on the way there large packets are cut and none are joined again. Jitter
 takes them whole: frames sent at once arrive in order, and so close together, anyway.
+
+What befalls one direction acts where its frames arrive: at the vif of its receiver,
+or at the port behind a physical link.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vnemu.model.impairment import Impairment
-from vnemu.model.underlay import PhysicalLink
+from vnemu.model.overlay import VirtualLink
+from vnemu.model.quality import Impairment, Quality, WireQuality
 from vnemu.plan.objects import FABRIC, Htb, Ifb, Netem, Object, Patch, Port, Queue, Veth
-from vnemu.plan.sizes import FRAME, gso_bytes, queue_bytes
+from vnemu.plan.sizes import FRAME, declared_room, gso_bytes, queue_bytes
+from vnemu.units import Duration
 
 MACHINE_SPEED = 10**10
 """Bit/s that a VL without any rate of its own is given room for; no machine is faster in
@@ -33,27 +37,61 @@ def netem_room(rate: int, impairment: Impairment) -> int:
 
 def netem(namespace: str, device: str, impairment: Impairment, rate: int) -> Netem:
     """The netem of an impairment, for frames that come at up to `rate` bit/s."""
+    loss, bursts = impairment.loss, impairment.loss.bursts
     return Netem(
         namespace,
         device,
         impairment.delay.amount,
         impairment.jitter.amount,
-        impairment.loss.fraction,
+        0.0 if bursts else loss.random.fraction,
         netem_room(rate, impairment),
+        distribution=impairment.distribution,
+        delay_correlation=impairment.delay_correlation.fraction,
+        loss_correlation=loss.correlation.fraction,
+        gilbert_elliott=(
+            (bursts.p.fraction, bursts.r.fraction, bursts.bad.fraction, bursts.good.fraction)
+            if bursts
+            else None
+        ),
+        duplicate=impairment.duplicate.fraction,
+        corrupt=impairment.corrupt.fraction,
+        reorder=impairment.reorder.fraction,
     )
 
 
-def impaired_wire(link: PhysicalLink, port: Port, ifb: str, mtu: int) -> Iterator[Object]:
-    """A port of a physical link that is impaired: it acts where frames arrive."""
-    if link.impairment:
+def queue_of(
+    namespace: str, device: str, minor: int, quality: Quality, rate: int, round_trip: Duration
+) -> Queue:
+    """The queue of a class that sends at most `rate` bit/s."""
+    wanted = quality.queue
+    room = declared_room(wanted, rate) or queue_bytes(rate, round_trip)
+    if wanted.discipline == "bfifo":
+        return Queue(namespace, device, minor, room)
+    named = {
+        "target": wanted.target.amount if wanted.target else None,
+        "interval": wanted.interval.amount if wanted.interval else None,
+        "ecn": None if wanted.ecn is None else int(wanted.ecn),
+        "rate": rate if wanted.discipline == "red" else None,
+    }
+    options = tuple((name, value) for name, value in named.items() if value is not None)
+    return Queue(namespace, device, minor, room, wanted.discipline, options)
+
+
+def impaired_port(arriving: WireQuality, port: Port, ifb: str, mtu: int) -> Iterator[Object]:
+    """A port of a physical link at which frames arrive that the link impairs."""
+    if arriving.impairment:
         yield Ifb(port.namespace, ifb, bytes((0x12, *port.mac[1:])), mtu)
         yield Patch(port.namespace, port.device, ifb)
-        yield netem(port.namespace, ifb, link.impairment, link.rate.bps)
+        yield netem(port.namespace, ifb, arriving.impairment, arriving.rate.bps)
 
 
-def local_link(
-    number: int, vifs: tuple[str, str], limit: int | None, impairment: Impairment, mtu: int
-) -> Iterator[Object]:
+def round_trip(link: VirtualLink) -> Duration:
+    """The delay of a VL itself, there and back."""
+    there, back = link.forward.impairment.delay, link.backward.impairment.delay
+    return Duration(there.amount + back.amount)
+
+
+def local_link(link: VirtualLink, number: int, vifs: tuple[str, str], mtu: int) -> Iterator[Object]:
     """A VL on one RM: a patch between its vifs, if need be by way of cables.
 
     A limit is shaped at the receiving vif, on frames that the cable `c` has cut
@@ -61,21 +99,36 @@ def local_link(
     so that neither moves when the other comes or goes.
     """
     cables = []
-    if limit or impairment.is_lossy:
-        cut = FRAME if impairment.is_lossy or not limit else gso_bytes(limit)
+    cut = _cut(link)
+    if cut is not None:
         cables.append(_cable("c", 0x16, number, mtu, cut))
-    if impairment:
+    if link.is_impaired:
         cables.append(_cable("d", 0x1A, number, mtu, 0))
     yield from cables
     yield from _through([(cable.a, cable.b) for cable in cables], *vifs)
     yield from _through([(cable.b, cable.a) for cable in cables], *reversed(vifs))
-    if impairment:
-        for port in (cables[-1].a, cables[-1].b):
-            yield netem(FABRIC, port.device, impairment, limit or MACHINE_SPEED)
-    if limit:
-        for vif in vifs:
-            yield Htb(FABRIC, vif, limit, 0, leaf=True)
-            yield Queue(FABRIC, vif, 1, queue_bytes(limit))
+    # Frames from a to b enter a cable at its end a, those from b to a at its end b.
+    for quality, end in ((link.forward, "a"), (link.backward, "b")):
+        if quality.impairment:
+            rate = quality.limit.bps if quality.limit else MACHINE_SPEED
+            yield netem(FABRIC, getattr(cables[-1], end).device, quality.impairment, rate)
+    for quality, vif in zip((link.backward, link.forward), vifs, strict=True):
+        if quality.limit:
+            rate = quality.limit.bps
+            yield Htb(FABRIC, vif, rate, 0, leaf=True)
+            yield queue_of(FABRIC, vif, 1, quality, rate, round_trip(link))
+
+
+def _cut(link: VirtualLink) -> int | None:
+    """The largest packet that may cross a VL on one RM whole; None: any."""
+    sizes = []
+    for quality in (link.forward, link.backward):
+        if quality.impairment.is_lossy:
+            return FRAME
+        if quality.limit:
+            rate = quality.limit.bps
+            sizes.append(gso_bytes(rate, declared_room(quality.queue, rate)))
+    return min(sizes, default=None)
 
 
 def _cable(letter: str, mark: int, number: int, mtu: int, gso: int) -> Veth:

@@ -15,11 +15,47 @@ from ipaddress import IPv4Address
 from typing import ClassVar, Literal
 
 from vnemu.model.overlay import Interface, IpAddress, IpNetwork
-from vnemu.units import Rate
+from vnemu.plan.control import (
+    Block,
+    Classifier,
+    Discipline,
+    Distribution,
+    Htb,
+    HtbClass,
+    Key,
+    Netem,
+    Patch,
+    Queue,
+)
+
+__all__ = [
+    "FABRIC",
+    "Address",
+    "Block",
+    "Classifier",
+    "Discipline",
+    "Distribution",
+    "Htb",
+    "HtbClass",
+    "Ifb",
+    "Key",
+    "Namespace",
+    "Neighbour",
+    "Netem",
+    "Object",
+    "Patch",
+    "Port",
+    "Queue",
+    "Route",
+    "Tunnel",
+    "Veth",
+    "machine_namespace",
+    "node_namespace",
+]
 
 FABRIC = "fabric"
-
-Key = tuple[object, ...]
+NODES = "vr:"
+"""How the names of the namespaces of VRs and hosts begin."""
 
 
 def machine_namespace(machine: str) -> str:
@@ -29,7 +65,7 @@ def machine_namespace(machine: str) -> str:
 
 def node_namespace(path: str) -> str:
     """The namespace of a VR or a host."""
-    return f"vr:{path}"
+    return f"{NODES}{path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +105,16 @@ class Veth:
     Parameters:
         gso: largest segmentation-offload packet that either end sends, in bytes;
             larger ones are cut into frames. 0: as the kernel has it.
+        carrier: False: end `a` is down, so that end `b` sees no carrier.
     """
 
     a: Port
     b: Port
     mtu: int
     gso: int = 0
+    carrier: bool = True
     RANK: ClassVar[int] = 1
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"gso"})
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"gso", "carrier"})
 
     @property
     def key(self) -> Key:
@@ -190,7 +228,7 @@ class Route:
     via: IpAddress
     device: str
     RANK: ClassVar[int] = 7
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"via", "device"})
 
     @property
     def key(self) -> Key:
@@ -199,146 +237,6 @@ class Route:
 
     def __str__(self) -> str:
         return f"route {self.namespace} {self.destination} via {self.via} dev {self.device}"
-
-
-@dataclass(frozen=True, slots=True)
-class Htb:
-    """The shaper of a device: its root and the class 1:1 that all of it passes.
-
-    Parameters:
-        rate: capacity in bit/s, of frames as the VRs sent them.
-        overhead: bytes of encapsulation in front of each frame here.
-        leaf: whether all traffic is one queue (class 1:1), or has a class per VL.
-    """
-
-    namespace: str
-    device: str
-    rate: int
-    overhead: int
-    leaf: bool
-    RANK: ClassVar[int] = 4
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate"})
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (7, self.namespace, self.device)
-
-    def __str__(self) -> str:
-        return f"shaper {self.namespace} {self.device}: {Rate(self.rate)}"
-
-
-@dataclass(frozen=True, slots=True)
-class HtbClass:
-    """The part of a shaped device that one VL has: assured `rate`, at most `ceil`, in bit/s."""
-
-    namespace: str
-    device: str
-    minor: int
-    rate: int
-    ceil: int
-    RANK: ClassVar[int] = 8
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate", "ceil"})
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (8, self.namespace, self.device, self.minor)
-
-    def __str__(self) -> str:
-        return (
-            f"class {self.namespace} {self.device} 1:{self.minor:x}: "
-            f"assured {Rate(self.rate)}, ceiling {Rate(self.ceil)}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Where the frames of a class wait: at most `limit` bytes of them."""
-
-    namespace: str
-    device: str
-    minor: int
-    limit: int
-    RANK: ClassVar[int] = 9
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"limit"})
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (9, self.namespace, self.device, self.minor)
-
-    def __str__(self) -> str:
-        return f"queue {self.namespace} {self.device} 1:{self.minor:x}: {self.limit} bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """What goes to the outer address `destination` belongs to class 1:`minor`."""
-
-    namespace: str
-    device: str
-    destination: IPv4Address
-    minor: int
-    RANK: ClassVar[int] = 10
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (10, self.namespace, self.device, int(self.destination))
-
-    def __str__(self) -> str:
-        return f"filter {self.namespace} {self.device}: to {self.destination} -> 1:{self.minor:x}"
-
-
-@dataclass(frozen=True, slots=True)
-class Netem:
-    """Delay and jitter (ns) and loss (fraction) for what leaves a device.
-
-    Parameters:
-        limit: room for as many packets.
-    """
-
-    namespace: str
-    device: str
-    delay: int
-    jitter: int
-    loss: float
-    limit: int
-    RANK: ClassVar[int] = 11
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"delay", "jitter", "loss", "limit"})
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (11, self.namespace, self.device)
-
-    def __str__(self) -> str:
-        return (
-            f"netem {self.namespace} {self.device}: delay {self.delay / 1e6:g} ms"
-            + (f" ± {self.jitter / 1e6:g} ms" if self.jitter else "")
-            + f", loss {self.loss * 100:g}%"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Every frame that arrives on `source` leaves by `target`."""
-
-    namespace: str
-    source: str
-    target: str
-    RANK: ClassVar[int] = 12
-    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"target"})
-
-    @property
-    def key(self) -> Key:
-        """Tells it from all other objects."""
-        return (12, self.namespace, self.source)
-
-    def __str__(self) -> str:
-        return f"patch {self.namespace}: {self.source} -> {self.target}"
 
 
 Object = (
@@ -355,4 +253,5 @@ Object = (
     | Classifier
     | Netem
     | Patch
+    | Block
 )

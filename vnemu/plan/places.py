@@ -66,6 +66,7 @@ def needs(item: Object) -> tuple[Place, ...]:
         case Classifier():
             return ((item.namespace, item.device, "table"),)
         case Patch():
-            return ((item.namespace, item.source), (item.namespace, item.target))
+            devices = (item.source, *item.targets)
+            return tuple((item.namespace, device) for device in devices)
         case _:
             return ((item.namespace, item.device),)

@@ -6,8 +6,8 @@ import numpy as np
 
 from vnemu.results.activity import SLACK_SAMPLES, active_span
 from vnemu.results.expectations import evaluate
-from vnemu.results.impact import event_results, probe_result
-from vnemu.results.phases import Firing, Phase, cut_phases, measured_span, step_mean
+from vnemu.results.impact import carried_events, event_results, probe_result
+from vnemu.results.phases import Phase, cut_phases, measured_span, step_mean
 from vnemu.results.reader import FlowSamples, LinkSamples, Run
 from vnemu.results.runinfo import FlowInfo
 from vnemu.results.schema import (
@@ -26,7 +26,9 @@ from vnemu.results.words import listed
 def analyse(run: Run) -> Result:
     """Compute the result of a run, expectations included."""
     end_s = run_end(run)
-    phases = cut_phases([Firing(e.planned_s, e.actual_s) for e in run.events], end_s)
+    events = carried_events(run)
+    cuts = [cut for event in events if event.firings for cut in event.boundaries]
+    phases = cut_phases(cuts, end_s)
     result = Result(
         status=run.status,
         reason=run.reason,
@@ -35,7 +37,7 @@ def analyse(run: Run) -> Result:
         end_s=_round(end_s),
         flows={flow.name: _flow(flow) for flow in run.info.flows},
         phases=tuple(_phase(run, phase, end_s) for phase in phases),
-        events=event_results(run, phases),
+        events=event_results(run, events, phases),
         probes={p.name: probe_result(run.probes.get(p.name)) for p in run.info.probes},
         proofs=tuple(ProofResult(**proof.model_dump()) for proof in run.proofs),
         notes=_notes(run),
@@ -49,7 +51,7 @@ def run_end(run: Run) -> float:
     tables: list[FlowSamples | LinkSamples] = [*run.flows.values(), *run.links.values()]
     last = [float(samples.time_s[-1]) for samples in tables or run.probes.values()]
     if not last:
-        last = [run.end.at_s] if run.end else [event.actual_s for event in run.events]
+        last = [run.end.at_s] if run.end else [event.actual_s for event in run.firings]
     return max(0.0, min(run.info.duration_s, max(last, default=0.0)))
 
 

@@ -176,7 +176,7 @@ def _underlay(canvas: _Canvas, plane: _Plane, drawing: Drawing, machines: dict[s
         ends = [plane.at(machines[link.a]), plane.at(machines[link.b])]
         _line(canvas, ends, "#555555", 1.2 if crowded else 4.0)
         if not crowded:
-            _label(canvas, ends, link.rate, "#333333")
+            _label(canvas, ends, link.rate.replace(", ", "\n"), "#333333")
 
 
 def _overlay(

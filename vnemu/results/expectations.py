@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from vnemu.results.phases import BAND, Firing, cut_phases
+from vnemu.results.phases import BAND, boundaries, cut_phases
 from vnemu.results.reader import CUT_OFF
 from vnemu.results.schema import EventResult, ExpectationResult, PhaseResult, Result
 from vnemu.results.words import listed, percent, rate, seconds
@@ -66,7 +66,7 @@ def _text(
             who = _flows(doc.flows) if doc.flows else "all flows"
             return f"{who}: settled within {doc.settle} after {_event_name(doc.event, result)}"
         case LossExpectation():
-            when = f" in the second after {_event_name(doc.event, result)}" if doc.event else ""
+            when = _when(doc.event, result) if doc.event else ""
             return f"probe {doc.probe}: at most {doc.lost} lost{when}"
         case IsolationExpectation():
             return f"nothing sent in network {doc.isolated[0]} is seen in {doc.isolated[1]}"
@@ -100,10 +100,22 @@ def _who(doc: GoodputExpectation) -> str:
     return _flows(names) + (" together" if len(names) > 1 else "")
 
 
-def _event_name(number: int, result: Result) -> str:
-    if number > len(result.events):
-        return f"event {number}"
-    return f"event {number} ({result.events[number - 1].what})"
+def _event_name(named: int | str, result: Result) -> str:
+    event = _find(named, result)
+    return f"event {named}" + (f" ({event.what})" if event else "")
+
+
+def _when(named: int | str, result: Result) -> str:
+    event = _find(named, result)
+    during = "during and " if event and event.until_s is not None else ""
+    return f" {during}in the second after {_event_name(named, result)}"
+
+
+def _find(named: int | str, result: Result) -> EventResult | None:
+    """Return the event with a number from 1, or a name."""
+    if isinstance(named, str):
+        return next((event for event in result.events if event.name == named), None)
+    return result.events[named - 1] if named <= len(result.events) else None
 
 
 def _bounds(doc: GoodputExpectation, result: Result) -> str:
@@ -128,7 +140,7 @@ def _ideal_of(doc: GoodputExpectation, result: Result) -> float | None:
 
 
 def _phase(number: int, result: Result) -> PhaseResult:
-    planned = [Firing(event.planned_s, event.planned_s) for event in result.events]
+    planned = [at for event in result.events for at in boundaries(event.planned_s, event.until_s)]
     count = max(len(result.phases), len(cut_phases(planned, result.duration_s)))
     if number > count:
         raise _NotThere(
@@ -140,15 +152,19 @@ def _phase(number: int, result: Result) -> PhaseResult:
     return result.phases[number - 1]
 
 
-def _event(number: int, result: Result) -> EventResult:
-    count = len(result.events)
-    if number > count:
+def _event(named: int | str, result: Result) -> EventResult:
+    event = _find(named, result)
+    if event is None:
+        count = len(result.events)
         has = {0: "the experiment has none", 1: "the only one is event 1"}
-        raise _NotThere(f"there is no event {number}: " + has.get(count, f"there are {count}"))
-    event = result.events[number - 1]
+        raise _NotThere(f"there is no event {named}: " + has.get(count, f"there are {count}"))
     if event.actual_s is None:
         raise _NotThere(CUT_OFF)
     return event
+
+
+def _last_firing_s(event: EventResult) -> float:
+    return event.ended_s if event.ended_s is not None else event.actual_s or 0.0
 
 
 def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -186,7 +202,8 @@ def _in_bounds(doc: GoodputExpectation, goodput: float, ideal: float) -> bool:
 def _settle(doc: SettleExpectation, result: Result) -> tuple[str, bool]:
     _known("flow", doc.flows or (), result.flows)
     event = _event(doc.event, result)
-    phase = next((p for p in result.phases if p.start_s <= (event.actual_s or 0.0) < p.end_s), None)
+    at_s = _last_firing_s(event)
+    phase = next((p for p in result.phases if p.start_s <= at_s < p.end_s), None)
     if phase is None or not phase.finished:
         raise _NotThere(CUT_OFF if result.status != "complete" else "no phase follows the event")
     names = doc.flows or list(event.settle_s)
@@ -213,7 +230,7 @@ def _loss(doc: LossExpectation, result: Result) -> tuple[str, bool]:
         sent, lost = whole.sent, whole.lost
     else:
         event = _event(doc.event, result)
-        over = min((event.actual_s or 0.0) + AFTER_EVENT_S, result.duration_s)
+        over = min(_last_firing_s(event) + AFTER_EVENT_S, result.duration_s)
         if result.status != "complete" and result.end_s < over:
             raise _NotThere(CUT_OFF)
         near = event.probes.get(doc.probe)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vnemu.results.activity import active_span
-from vnemu.results.phases import Phase, Settling, measured_span, settle
+from vnemu.results.phases import Firing, Phase, Settling, boundaries, measured_span, settle
 from vnemu.results.reader import ProbeSamples, Run
-from vnemu.results.runinfo import EventEntry, FlowInfo
+from vnemu.results.runinfo import EventEntry, FlowInfo, PlannedEvent
 from vnemu.results.schema import EventResult, ProbeAtEvent, ProbeResult
 from vnemu.results.series import mean_rate
 
@@ -20,15 +21,56 @@ if TYPE_CHECKING:
 # A probe that was on its way at the event was sent before it.
 BEFORE_EVENT_S = 0.05
 AFTER_EVENT_S = 1.0
+# Times are written with microseconds.
+ROUNDING_S = 1e-5
 
 
-def event_results(run: Run, phases: Sequence[Phase]) -> tuple[EventResult, ...]:
-    """Return all events: those that were carried out, and those the run did not reach."""
-    planned = sorted(run.info.events, key=lambda event: event.at_s)
-    return (
-        *(_carried_out(run, event, phases) for event in run.events),
-        *(EventResult(planned_s=e.at_s, what=e.what) for e in planned[len(run.events) :]),
-    )
+@dataclass(frozen=True)
+class Carried:
+    """An event with what was done for it, in order.
+
+    Parameters:
+        number: from 1.
+    """
+
+    number: int
+    planned: PlannedEvent
+    firings: tuple[EventEntry, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last that was planned for it is done, and not only at the run's end."""
+        if not self.firings:
+            return False
+        until_s = self.planned.until_s
+        return until_s is None or self.firings[-1].planned_s >= until_s - ROUNDING_S
+
+    @property
+    def boundaries(self) -> list[Firing]:
+        """Where it cuts phases."""
+        first, last = self.firings[0], self.firings[-1]
+        until_s = self.planned.until_s if self.is_over else None
+        return boundaries(first.planned_s, until_s, first.actual_s, last.actual_s)
+
+
+def carried_events(run: Run) -> list[Carried]:
+    """Return all events in the order of the file, those not carried out too."""
+    done: dict[int, list[EventEntry]] = {}
+    for firing in run.firings:
+        for number in firing.events:
+            done.setdefault(number, []).append(firing)
+    planned = dict(enumerate(run.info.events, 1))
+    for number, firings in done.items():
+        first = firings[0]
+        planned.setdefault(number, PlannedEvent(at_s=first.planned_s, what=first.what))
+    return [Carried(n, planned[n], tuple(done.get(n, ()))) for n in sorted(planned)]
+
+
+def event_results(
+    run: Run, events: Sequence[Carried], phases: Sequence[Phase]
+) -> tuple[EventResult, ...]:
+    """Return what became of each event."""
+    return tuple(_event_result(run, event, phases) for event in events)
 
 
 def probe_result(samples: ProbeSamples | None) -> ProbeResult:
@@ -52,24 +94,43 @@ def probe_result(samples: ProbeSamples | None) -> ProbeResult:
     )
 
 
-def _carried_out(run: Run, event: EventEntry, phases: Sequence[Phase]) -> EventResult:
-    settled = _settlings(run, event.actual_s, phases)
-    done_s = event.done_s
-    return EventResult(
-        planned_s=event.planned_s,
-        actual_s=round(event.actual_s, 6),
-        done_s=None if done_s is None else round(done_s, 6),
-        late_ms=round((event.actual_s - event.planned_s) * 1e3, 3),
-        took_ms=None if done_s is None else round((done_s - event.actual_s) * 1e3, 3),
-        what=event.what,
-        settle_s={
+def _event_result(run: Run, event: Carried, phases: Sequence[Phase]) -> EventResult:
+    planned = event.planned
+    head = EventResult(
+        name=planned.name, what=planned.what, planned_s=planned.at_s, until_s=planned.until_s
+    )
+    if not event.firings:
+        return head
+    begun_s, ended_s = event.firings[0].actual_s, event.firings[-1].actual_s
+    settled = _settlings(run, ended_s, phases) if event.is_over else {}
+    update = {
+        **_times(event),
+        "settle_s": {
             name: None if s.settle_s is None else round(s.settle_s, 6)
             for name, s in settled.items()
         },
-        band_percent={name: round(100 * s.band, 1) for name, s in settled.items()},
-        strays={name: s.strays for name, s in settled.items()},
-        probes=_probes_at(run, event.actual_s),
-    )
+        "band_percent": {name: round(100 * s.band, 1) for name, s in settled.items()},
+        "strays": {name: s.strays for name, s in settled.items()},
+        "probes": _probes_between(run, begun_s, ended_s),
+    }
+    return head.model_copy(update=update)
+
+
+def _times(event: Carried) -> dict[str, object]:
+    first, last = event.firings[0], event.firings[-1]
+    late = [(f.actual_s - f.planned_s) * 1e3 for f in event.firings]
+    took = [(f.done_s - f.actual_s) * 1e3 for f in event.firings if f.done_s is not None]
+    return {
+        "actual_s": round(first.actual_s, 6),
+        "done_s": None if first.done_s is None else round(first.done_s, 6),
+        "ended_s": None if event.planned.until_s is None else round(last.actual_s, 6),
+        "firings": len(event.firings),
+        "late_ms": round(late[0], 3),
+        "took_ms": None if first.done_s is None else round(took[0], 3),
+        "late_p99_ms": round(float(np.percentile(late, 99)), 3),
+        "late_max_ms": round(max(late), 3),
+        "took_max_ms": round(max(took), 3) if took else None,
+    }
 
 
 def _settlings(run: Run, at_s: float, phases: Sequence[Phase]) -> dict[str, Settling]:
@@ -100,11 +161,12 @@ def _settling(run: Run, flow: FlowInfo, at_s: float, phase: Phase) -> Settling |
     )
 
 
-def _probes_at(run: Run, at_s: float) -> dict[str, ProbeAtEvent]:
+def _probes_between(run: Run, begun_s: float, ended_s: float) -> dict[str, ProbeAtEvent]:
     intervals = {probe.name: probe.interval_s for probe in run.info.probes}
     found: dict[str, ProbeAtEvent] = {}
     for name, samples in run.probes.items():
-        near = (samples.time_s >= at_s - BEFORE_EVENT_S) & (samples.time_s <= at_s + AFTER_EVENT_S)
+        sent_s = samples.time_s
+        near = (sent_s >= begun_s - BEFORE_EVENT_S) & (sent_s <= ended_s + AFTER_EVENT_S)
         lost = np.isnan(samples.rtt_ms[near])
         outage_s = _longest_run(lost) * intervals.get(name, 0.0)
         found[name] = ProbeAtEvent(

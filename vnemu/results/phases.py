@@ -26,6 +26,24 @@ class Firing:
     actual_s: float
 
 
+def boundaries(
+    planned_s: float,
+    until_s: float | None = None,
+    actual_s: float | None = None,
+    ended_s: float | None = None,
+) -> list[Firing]:
+    """Return where an event cuts phases: where it begins and, if it lasts, where it is over.
+
+    Parameters:
+        planned_s, until_s: its planned begin and, if it lasts, its end.
+        actual_s, ended_s: when they came; None: as planned.
+    """
+    begin = Firing(planned_s, planned_s if actual_s is None else actual_s)
+    if until_s is None:
+        return [begin]
+    return [begin, Firing(until_s, until_s if ended_s is None else ended_s)]
+
+
 @dataclass(frozen=True)
 class Phase:
     """The time between two events; `number` counts from 1."""
@@ -55,10 +73,11 @@ class Settling:
 def cut_phases(firings: Sequence[Firing], end_s: float) -> list[Phase]:
     """Return the phases of a run that lasted from 0 to `end_s`.
 
-    A phase ends when an event is begun. Events planned less than 50 ms apart make one
-    boundary, at the first one's actual time, and an event planned in the first 50 ms
-    makes none. The plan decides, not the clock: so the numbers of the phases do not
-    depend on how late an event was. A run of no length has no phases.
+    A phase ends when an event is begun, and when one that lasts is over. Those planned
+    less than 50 ms apart make one boundary, at the first one's actual time, and an event
+    planned in the first 50 ms makes none. The plan decides, not the clock: so the
+    numbers of the phases do not depend on how late an event was. A run of no length
+    has no phases.
     """
     if end_s <= 0:
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ MOST_POINTS = 2000
 MOST_IN_LEGEND = 20
 MOST_IDEALS = 12
 MOST_NAMED_EVENTS = 6
+MOST_PIECES = 60
 MOST_LINKS = 14
 LANE_IN = 0.2
 CHARACTER_IN = 0.066
@@ -105,7 +106,7 @@ def _flow_curve(
 
 
 def _figure(curves: Sequence[Curve], result: Result, what: str, window_s: float) -> Figure:
-    events = [event for event in result.events if event.actual_s is not None]
+    events = {n: e for n, e in enumerate(result.events, 1) if e.actual_s is not None}
     end_s = result.end_s or result.duration_s
     labels, lanes = _event_labels(events, end_s)
     figure = new_figure(WIDTH_IN, HEIGHT_IN + LANE_IN * lanes)
@@ -119,6 +120,7 @@ def _figure(curves: Sequence[Curve], result: Result, what: str, window_s: float)
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+    _draw_spans(axes, events.values())
     _draw_events(axes, labels)
     if curves:
         _legend(axes, curves)
@@ -161,7 +163,13 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], scale: float) -> None:
 
 
 def _steps(curve: Curve) -> tuple[Array, Array]:
-    """Return the ideal as level pieces with gaps between them (a riser is no rate)."""
+    """Return the ideal as level pieces with gaps between them (a riser is no rate).
+
+    Of a ramp or a trace the pieces are too short for that: there it is the mean over the
+    windows of the curve.
+    """
+    if len(curve.ideal) > MOST_PIECES and len(curve.time_s) > 1:
+        return curve.time_s, _window_means(curve)
     times: list[float] = []
     mbit: list[float] = []
     for at, level in curve.ideal:
@@ -171,6 +179,17 @@ def _steps(curve: Curve) -> tuple[Array, Array]:
         mbit += [mbit[-1] if mbit else np.nan, np.nan, level]
     level = mbit[-1]
     return np.array([*times, curve.end_s]), np.array([*mbit, level])
+
+
+def _window_means(curve: Curve) -> Array:
+    at = np.array([*(begin for begin, _ in curve.ideal), curve.end_s])
+    levels = np.array([level for _, level in curve.ideal])
+    total = np.concatenate([[0.0], np.cumsum(levels * np.diff(at))])
+    half = (curve.time_s[1] - curve.time_s[0]) / 2
+    begins, ends = (np.clip(curve.time_s + side, at[0], at[-1]) for side in (-half, half))
+    spans = np.where(ends > begins, ends - begins, np.nan)
+    means: Array = (np.interp(ends, at, total) - np.interp(begins, at, total)) / spans
+    return means
 
 
 def _darker(name: str) -> tuple[float, ...]:
@@ -204,22 +223,29 @@ def _short(name: str, limit: int = 22) -> str:
 
 
 def _event_labels(
-    events: Sequence[EventResult], end_s: float
+    events: Mapping[int, EventResult], end_s: float
 ) -> tuple[list[tuple[float, int, str]], int]:
     """Return (time, lane, text) for each event such that no two texts overlap, and the lanes."""
     named = len(events) <= MOST_NAMED_EVENTS
     inch_s = end_s / (WIDTH_IN * 0.76)
     free_from: list[float] = []
     labels = []
-    for number, event in enumerate(events, 1):
+    for number, event in sorted(events.items(), key=lambda item: item[1].actual_s or 0.0):
         at = event.actual_s or 0.0
-        text = f"{number} {_short(event.what, 60)}" if named else str(number)
+        text = f"{number} {_short(event.name or event.what, 60)}" if named else str(number)
         half = len(text) * CHARACTER_IN / 2 * inch_s
         left = min(max(at, half), end_s - half) - half
         lane = next((i for i, free in enumerate(free_from) if free <= left), len(free_from))
         free_from[lane : lane + 1] = [left + 2 * half + 0.1 * inch_s]
         labels.append((at, lane, text))
     return labels, len(free_from)
+
+
+def _draw_spans(axes: Axes, events: Iterable[EventResult]) -> None:
+    """Shade the time of events that last."""
+    for event in events:
+        if event.until_s is not None and event.actual_s is not None:
+            axes.axvspan(event.actual_s, event.until_s, color="#f1efe8", zorder=0, linewidth=0)
 
 
 def _draw_events(axes: Axes, labels: Sequence[tuple[float, int, str]]) -> None:

@@ -70,7 +70,7 @@ class Run:
     folder: Path
     info: RunInfo
     ideals: tuple[IdealEntry, ...] = ()
-    events: tuple[EventEntry, ...] = ()
+    firings: tuple[EventEntry, ...] = ()
     proofs: tuple[ProofEntry, ...] = ()
     end: EndEntry | None = None
     flows: dict[str, FlowSamples] = field(default_factory=dict)
@@ -111,8 +111,9 @@ def read_run(folder: Path) -> Run:
     return Run(
         folder=folder,
         info=info,
-        ideals=tuple(entry for entry in journal if isinstance(entry, IdealEntry)),
-        events=tuple(entry for entry in journal if isinstance(entry, EventEntry)),
+        # They are worked out when there is time, and so not always in order.
+        ideals=tuple(sorted((e for e in journal if isinstance(e, IdealEntry)), key=_begin)),
+        firings=_numbered([entry for entry in journal if isinstance(entry, EventEntry)]),
         proofs=tuple(entry for entry in journal if isinstance(entry, ProofEntry)),
         end=ends[-1] if ends else None,
         flows={key[0]: FlowSamples(*columns) for key, columns in flows.items()},
@@ -120,6 +121,18 @@ def read_run(folder: Path) -> Run:
         probes={key[0]: ProbeSamples(*columns) for key, columns in probes.items()},
         bad_lines=bad.count,
     )
+
+
+def _numbered(firings: list[EventEntry]) -> tuple[EventEntry, ...]:
+    """Number the events of records that do not; there each firing was one."""
+    return tuple(
+        firing if firing.events else firing.model_copy(update={"events": (number,)})
+        for number, firing in enumerate(firings, 1)
+    )
+
+
+def _begin(entry: IdealEntry) -> float:
+    return entry.at_s
 
 
 @dataclass

@@ -4,6 +4,7 @@
 run.json                       what was known at the start (`RunInfo`)
 topology.yaml experiment.yaml  the resolved files, defaults and overrides included
 plan.txt                       the plan, in words
+traces/                        what the timeline replays, if it does
 journal.jsonl                  ideals, events, proofs and the end, as they happened
 flows.csv links.csv probes.csv raw samples
 logs/                          the programs' own logs

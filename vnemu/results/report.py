@@ -17,6 +17,7 @@ from vnemu.results.files import write_atomic
 from vnemu.results.plots import plot_goodput, plot_links
 from vnemu.results.reader import Run, read_run
 from vnemu.results.schema import LinkInPhase, PhaseResult, Result
+from vnemu.results.trust import trust
 
 MADE = ("result.json", "report.html", "goodput.png", "goodput.svg", "underlay.svg")
 MOST_LINK_ROWS = 200
@@ -69,6 +70,7 @@ def render_page(run: Run, result: Result, *, plot: str, links_plot: str, drawing
         links=rows[:MOST_LINK_ROWS],
         links_left_out=max(0, len(rows) - MOST_LINK_ROWS),
         command=shlex.join(result.conditions.command),
+        trust=trust(run),
         files=_files(run.folder),
     )
 

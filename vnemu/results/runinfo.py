@@ -52,10 +52,17 @@ class ProbeInfo(Record):
 
 
 class PlannedEvent(Record):
-    """An event of the timeline, in seconds since the start of the experiment (t0)."""
+    """An event, that is an entry of the timeline; times are seconds since the start (t0).
+
+    ``until_s`` is when one that lasts is over, None for what happens once; ``firings``
+    is how often something is done.
+    """
 
     at_s: float
     what: str
+    name: str = ""
+    until_s: float | None = None
+    firings: int = 1
 
 
 class Machine(Record):
@@ -120,7 +127,8 @@ class RunInfo(Record):
 
     ``duration_s`` and the times of flows and events are those of the run, that is
     after ``time_scale``. ``expect`` holds expectation documents
-    (`vnemu.schema.experiment.ExpectationDoc`) as plain data.
+    (`vnemu.schema.experiment.ExpectationDoc`) as plain data, and ``calibration`` the newest
+    one of this kernel (`vnemu.results.calibration.Calibration`), if there is any.
     """
 
     version: Literal[1] = 1
@@ -137,6 +145,7 @@ class RunInfo(Record):
     probes: tuple[ProbeInfo, ...] = ()
     events: tuple[PlannedEvent, ...] = ()
     expect: tuple[dict[str, Any], ...] = ()
+    calibration: dict[str, Any] | None = None
     drawing: Drawing = Drawing()
 
 
@@ -149,13 +158,18 @@ class IdealEntry(Record):
 
 
 class EventEntry(Record):
-    """An event was begun at ``actual_s`` and done at ``done_s``."""
+    """Something was begun at ``actual_s`` and done at ``done_s``.
+
+    ``events`` are the numbers of the events that it is a firing of, from 1; empty in
+    records of version 0.1, where each was an event of its own.
+    """
 
     kind: Literal["event"] = "event"
     planned_s: float
     actual_s: float
     done_s: float | None = None
     what: str
+    events: tuple[int, ...] = ()
 
 
 class ProofEntry(Record):

@@ -56,7 +56,7 @@ class PhaseResult(ResultPart):
 
 
 class ProbeAtEvent(ResultPart):
-    """A probe around an event: what was sent from 50 ms before it to 1 s after it."""
+    """A probe around an event: what was sent from 50 ms before it to 1 s after it is over."""
 
     sent: int
     lost: int
@@ -64,14 +64,23 @@ class ProbeAtEvent(ResultPart):
 
 
 class EventResult(ResultPart):
-    """An event of the timeline. Events count from 1."""
+    """An event, that is an entry of the timeline. Events count from 1, as in the file."""
 
+    name: str = ""
+    what: str
     planned_s: float
+    until_s: float | None = Field(
+        default=None, description="planned end of one that lasts (a ramp, a flap, a replay)"
+    )
     actual_s: float | None = Field(default=None, description="null: the run ended before it")
-    done_s: float | None = None
+    done_s: float | None = Field(default=None, description="when its first firing was done")
+    ended_s: float | None = Field(default=None, description="begin of the last firing, if it lasts")
+    firings: int = Field(default=0, description="how often something was done")
     late_ms: float | None = Field(default=None, description="actual minus planned time")
     took_ms: float | None = Field(default=None, description="from begun to done")
-    what: str
+    late_p99_ms: float | None = Field(default=None, description="99th percentile of its firings")
+    late_max_ms: float | None = None
+    took_max_ms: float | None = None
     settle_s: dict[str, float | None] = Field(
         default={},
         description="by flow: seconds until its 100 ms windows stay within the band "

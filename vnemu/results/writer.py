@@ -61,7 +61,14 @@ class RunWriter:
         self._files: dict[str, TextIO] = {}
         self._lock = threading.Lock()
 
-    def begin(self, info: RunInfo, topology: str, experiment: str, plan: str) -> None:
+    def begin(
+        self,
+        info: RunInfo,
+        topology: str,
+        experiment: str,
+        plan: str,
+        traces: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Create the folder and write what is known before the run.
 
         Parameters:
@@ -69,6 +76,7 @@ class RunWriter:
             topology: the resolved topology, as YAML text.
             experiment: the resolved experiment, as YAML text.
             plan: the plan, as text.
+            traces: the files that the timeline replays, by their paths in the folder.
 
         Raises:
             InputError: if the folder is not new or empty.
@@ -78,6 +86,9 @@ class RunWriter:
         write_atomic(self.folder / "topology.yaml", topology)
         write_atomic(self.folder / "experiment.yaml", experiment)
         write_atomic(self.folder / "plan.txt", plan)
+        for name, raw in (traces or {}).items():
+            (self.folder / name).parent.mkdir(mode=0o755, exist_ok=True)
+            (self.folder / name).write_bytes(raw)
         for name in (JOURNAL, *COLUMNS):
             # Line buffered: a killed process loses at most the line it was writing.
             self._files[name] = (self.folder / name).open("w", buffering=1, encoding="utf-8")
@@ -90,9 +101,20 @@ class RunWriter:
         """From `at_s` on, `flows` are the ideal goodputs in Mbit/s."""
         self._journal(IdealEntry(at_s=at_s, flows=dict(flows)))
 
-    def event(self, planned_s: float, actual_s: float, done_s: float, what: str) -> None:
-        """An event of the timeline was begun at `actual_s` and done at `done_s`."""
-        self._journal(EventEntry(planned_s=planned_s, actual_s=actual_s, done_s=done_s, what=what))
+    def event(
+        self,
+        planned_s: float,
+        actual_s: float,
+        done_s: float,
+        what: str,
+        events: tuple[int, ...] = (),
+    ) -> None:
+        """Something was begun at `actual_s` and done at `done_s`, for the events so numbered."""
+        self._journal(
+            EventEntry(
+                planned_s=planned_s, actual_s=actual_s, done_s=done_s, what=what, events=events
+            )
+        )
 
     def proof(
         self,

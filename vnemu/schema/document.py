@@ -131,14 +131,14 @@ def examine(path: Path, said_at: Mark | None = None) -> tuple[Document | None, l
         The document, or None, and all that is wrong with it as YAML.
     """
     try:
-        raw = _bytes(path)
+        raw = read_bytes(path)
         return examine_text(raw.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         byte = error.object[error.start]
         mark = Mark(str(path), line, 1)
         return None, [Finding(mark, f"is not UTF-8: it has the byte 0x{byte:02x}")]
-    except _Unreadable as error:
+    except Unreadable as error:
         mark = said_at or Mark(str(path))
         message = f"{path}: {error}" if said_at else str(error)
         return None, [Finding(mark, message, error.hint)]
@@ -161,27 +161,36 @@ def _no_mapping(root: Node | None, name: str) -> Finding:
     return Finding(root.mark, f"must be a mapping (key: value), not {kind_of(root.data)}")
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
+    """A file cannot be read; the message says why, without its name."""
+
     def __init__(self, message: str, hint: str = "") -> None:
         self.hint = hint
         super().__init__(message)
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
+    """Read a file of at most `largest` bytes (a power of two, from 1 MiB on).
+
+    Raises:
+        Unreadable: if it is not there, no file, or larger.
+    """
     try:
         with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+            raw = file.read(largest + 1)
     except FileNotFoundError:
-        raise _Unreadable("no such file", did_you_mean(path.name, _siblings(path))) from None
+        raise Unreadable("no such file", did_you_mean(path.name, _siblings(path))) from None
     except IsADirectoryError:
-        raise _Unreadable("is a folder, not a file") from None
+        raise Unreadable("is a folder, not a file") from None
     except OSError as error:
-        raise _Unreadable(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise Unreadable(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError:
-        raise _Unreadable("is not a file name") from None
-    if len(raw) > LARGEST:
+        raise Unreadable("is not a file name") from None
+    if len(raw) > largest:
         size = max(path.stat().st_size, len(raw))
-        raise _Unreadable(f"has {size} bytes, but a file may have {LARGEST} (1 MiB)")
+        raise Unreadable(
+            f"has {size} bytes, but a file may have {largest} ({largest // 2**20} MiB)"
+        )
     return raw
 
 

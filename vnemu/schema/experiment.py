@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from vnemu.schema.fields import Endpoints, LinkRate, Name, NodePath, RateOrNone, Span, Strict
+from vnemu.schema.fields import Endpoints, LinkRate, Name, NodePath, Span, Strict
+from vnemu.schema.timeline import EventDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.units import Duration, Rate, Share, Size
 
@@ -62,49 +63,10 @@ class ProbeDoc(Strict):
     ip: Literal[4, 6] | None = None
 
 
-class ReshapeDoc(Strict):
-    """Change a VL's limit or guarantee; what is not named keeps its value."""
-
-    at: Duration
-    reshape: NodePath = Field(description="network/link")
-    limit: RateOrNone | None = Field(None, description="a rate, or none to lift the limit")
-    guarantee: RateOrNone | None = Field(None, description="a rate, or none to drop it")
-
-    @model_validator(mode="after")
-    def _something(self) -> ReshapeDoc:
-        if self.limit is None and self.guarantee is None:
-            raise ValueError("reshape changes nothing: add limit: RATE or guarantee: RATE")
-        return self
-
-
-class ProveIsolationDoc(Strict):
-    """Send marked odd frames from all of one network and look for them in the other."""
-
-    at: Duration
-    prove_isolation: Endpoints = Field(description="[the network that sends, the one that listens]")
-
-
-_EVENTS = {"reshape": ReshapeDoc, "prove_isolation": ProveIsolationDoc}
-
-
-def _event_kind(value: Any) -> str | None:
-    for kind, doc in _EVENTS.items():
-        if isinstance(value, doc) or (isinstance(value, dict) and kind in value):
-            return kind
-    return None
-
-
-EventDoc = Annotated[
-    Annotated[ReshapeDoc, Tag("reshape")] | Annotated[ProveIsolationDoc, Tag("prove_isolation")],
-    Discriminator(
-        _event_kind,
-        custom_error_type="unknown_event",
-        custom_error_message="an event has one of the verbs reshape, prove_isolation",
-    ),
-]
-
 FlowNames = Annotated[list[Name], Field(min_length=1)]
 Ordinal = Annotated[int, Field(ge=1)]
+EventName = Ordinal | Name
+"""An entry of the timeline, by its number (from 1) or its name."""
 
 
 class GoodputExpectation(Strict):
@@ -128,19 +90,19 @@ class GoodputExpectation(Strict):
 
 
 class SettleExpectation(Strict):
-    """How soon after an event (events count from 1) the flows are at their new level."""
+    """How soon after an event, if it lasts after its end, the flows are at their new level."""
 
     settle: Span
-    event: Ordinal
+    event: EventName
     flows: FlowNames | None = Field(None, description="default: all flows")
 
 
 class LossExpectation(Strict):
-    """How many probes may be lost: in all, or in the second after an event."""
+    """How many probes may be lost: in all, or from an event to the second after it."""
 
     probe: Name
     lost: Annotated[int, Field(ge=0)]
-    event: Ordinal | None = None
+    event: EventName | None = None
 
 
 class IsolationExpectation(Strict):

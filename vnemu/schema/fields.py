@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from vnemu.units import Duration, Rate, Share
+from vnemu.units import Duration, Rate
 
 # HOST_NAME_MAX is 64 on Linux; a name becomes a router's host name.
 NAME_LIMIT = 63
@@ -128,7 +128,6 @@ RateOrNone = LinkRate | Literal["none"]
 Span = Annotated[Duration, AfterValidator(_positive)]
 Delay = Annotated[Duration, AfterValidator(_check_delay)]
 Jitter = Annotated[Duration, AfterValidator(_check_jitter)]
-Loss = Share
 IPv4Prefix = Annotated[
     ipaddress.IPv4Network | Literal[False],
     _prefix(4, optional=True),

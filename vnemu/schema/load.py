@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,7 +15,9 @@ from vnemu.errors import InputError, Problem
 from vnemu.schema.document import Document, examine
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.fields import NAME_LIMIT
+from vnemu.schema.timeline import ReplayDoc
 from vnemu.schema.topology import TopologyDoc
+from vnemu.schema.traces import Trace, read_trace
 from vnemu.schema.violations import validate
 from vnemu.schema.wording import Finding, KeyPath, Mark, in_file_order
 
@@ -42,9 +44,14 @@ class Loaded(Generic[D]):
 
 @dataclass(frozen=True)
 class LoadedExperiment(Loaded[ExperimentDoc]):
-    """An experiment with the topology it runs on."""
+    """An experiment with the topology it runs on.
+
+    Parameters:
+        traces: what the replays of its timeline name, by the entry's index.
+    """
 
     topology: Loaded[TopologyDoc]
+    traces: Mapping[int, Trace] = field(default_factory=dict)
 
 
 def load_topology(path: Path, overrides: Sequence[str] = ()) -> Loaded[TopologyDoc]:
@@ -96,9 +103,12 @@ def _with_inline_topology(
     if doc is None or findings:
         raise InputError(in_file_order(findings))
     assert isinstance(doc.topology, TopologyDoc)
+    traces, problems = _traces(path, doc, document)
+    if problems:
+        raise InputError(problems)
     name = _name(doc, path)
     part = Loaded(doc.topology, document.at("topology"), doc.topology.name or name)
-    return LoadedExperiment(doc, document, name, part)
+    return LoadedExperiment(doc, document, name, part, traces)
 
 
 def _with_topology_file(
@@ -111,9 +121,30 @@ def _with_topology_file(
         mark = document.mark(("topology",))
         topology, more = _topology_file(_beside(path, file), mark, overrides, _out_of_topology)
         problems += more
+    traces: dict[int, Trace] = {}
+    if doc is not None:
+        traces, more = _traces(path, doc, document)
+        problems += more
     if doc is None or topology is None or problems:
         raise InputError(problems)
-    return LoadedExperiment(doc, document, _name(doc, path), topology)
+    return LoadedExperiment(doc, document, _name(doc, path), topology, traces)
+
+
+def _traces(
+    path: Path, doc: ExperimentDoc, document: Document
+) -> tuple[dict[int, Trace], list[Problem]]:
+    """Read the files that the timeline of the experiment file `path` replays."""
+    traces: dict[int, Trace] = {}
+    problems: list[Problem] = []
+    for index, event in enumerate(doc.timeline):
+        if isinstance(event, ReplayDoc):
+            said_at = document.mark(("timeline", index, "trace"))
+            file = _beside(path, event.trace)
+            trace, wrong = read_trace(file, said_at, event.format, event.bin)
+            problems += in_file_order(wrong)
+            if trace is not None:
+                traces[index] = trace
+    return traces, list(dict.fromkeys(problems))
 
 
 def _topology_file(

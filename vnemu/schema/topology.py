@@ -8,18 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from vnemu.schema.fields import (
-    Delay,
     Endpoints,
     IPv4Prefix,
     IPv4Subnet,
     IPv6Prefix,
     IPv6Subnet,
-    Jitter,
     LinkRate,
-    Loss,
     Name,
     Strict,
 )
+from vnemu.schema.quality import PhysicalQualityDoc, VirtualQualityDoc
 
 
 def _short_name(value: Any) -> str:
@@ -44,24 +42,23 @@ def _names_to_mapping(value: Any) -> Any:
     return value
 
 
-_DELAY = "one-way delay; needs netem in the kernel"
-_JITTER = "the delay varies by up to this either way, in order; needs netem in the kernel"
-_LOSS = "random loss in each direction; needs netem in the kernel"
-
-
 class MachineDoc(Strict):
     """A real machine (RM) of the underlay."""
 
 
-class PhysicalLinkDoc(Strict):
-    """A physical link between two RMs, full duplex."""
-
+class _LinkDoc(Strict):
     name: Name | None = Field(None, description="default: its endpoints joined by '-'")
     endpoints: Endpoints
+
+
+_DIRECTIONS = "END>END: what is other in that direction than the link's own keys say"
+
+
+class PhysicalLinkDoc(PhysicalQualityDoc, _LinkDoc):
+    """A physical link between two RMs, full duplex."""
+
     rate: LinkRate = Field(description="capacity in each direction, counted in the VRs' frames")
-    delay: Delay | None = Field(None, description=_DELAY)
-    jitter: Jitter | None = Field(None, description=_JITTER)
-    loss: Loss | None = Field(None, description=_LOSS)
+    directions: dict[str, PhysicalQualityDoc] | None = Field(None, description=_DIRECTIONS)
 
 
 class UnderlayDoc(Strict):
@@ -80,10 +77,16 @@ class UnderlayDoc(Strict):
     )
 
 
+_MOST_NICS = 1000
+
+
 class RouterDoc(Strict):
     """A virtual router (VR)."""
 
     on: Name | None = Field(None, description="the RM that hosts it; chosen when left out")
+    nics: Annotated[int, Field(ge=0, le=_MOST_NICS)] | None = Field(
+        None, description="how many NICs it has, some without a link; default: one for each link"
+    )
 
 
 class HostDoc(Strict):
@@ -92,18 +95,24 @@ class HostDoc(Strict):
     at: Name = Field(description="the router it is attached to")
 
 
-class VirtualLinkDoc(Strict):
+_Path = Annotated[list[Name], Field(min_length=1)]
+
+
+class VirtualLinkDoc(VirtualQualityDoc, _LinkDoc):
     """A virtual link (VL) between two VRs."""
 
-    name: Name | None = Field(None, description="default: its endpoints joined by '-'")
-    endpoints: Endpoints
-    limit: LinkRate | None = Field(None, description="never more than this, in each direction")
-    guarantee: LinkRate | None = Field(None, description="never less than this when wanted")
-    delay: Delay | None = Field(None, description=_DELAY)
-    jitter: Jitter | None = Field(None, description=_JITTER)
-    loss: Loss | None = Field(None, description=_LOSS)
-    path: Annotated[list[Name], Field(min_length=1)] | None = Field(
+    directions: dict[str, VirtualQualityDoc] | None = Field(None, description=_DIRECTIONS)
+    on_failure: Literal["silent", "carrier", "remap"] = Field(
+        "silent", description="what a failed physical link on its path does to it"
+    )
+    path: _Path | None = Field(
         None, description="the RMs it crosses, in order; chosen when left out"
+    )
+    paths: Annotated[list[_Path], Field(max_length=8)] = Field(
+        [], description="several paths, over which its frames are spread evenly"
+    )
+    spread: Literal["flow", "packet"] = Field(
+        "flow", description="over several paths: a flow stays on one, or each packet takes any"
     )
     ipv4: IPv4Subnet | None = None
     ipv6: IPv6Subnet | None = None

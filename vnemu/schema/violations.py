@@ -7,14 +7,16 @@ tells the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag, ValidationError
 
+from vnemu.errors import InputError, Problem
 from vnemu.schema.document import Document
-from vnemu.schema.wording import Finding, KeyPath, did_you_mean, dotted, kind_of, short
+from vnemu.schema.nodes import Child, Node
+from vnemu.schema.wording import Finding, KeyPath, Mark, did_you_mean, dotted, kind_of, short
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -79,6 +81,24 @@ def validate(model: type[M], document: Document) -> tuple[M | None, list[Finding
         return None, [_finding(document, v) for v in _of_meant_branches(violations)]
 
 
+def read(model: type[M], data: Mapping[str, Any]) -> M:
+    """Read data that was not in a file, such as a method's keywords.
+
+    Raises:
+        InputError: with all that it does wrong.
+    """
+    doc, findings = validate(model, Document(_tree(dict(data)), ""))
+    if doc is None:
+        raise InputError([Problem("", found.message, found.hint) for found in findings])
+    return doc
+
+
+def _tree(value: Any) -> Node:
+    mark = Mark("")
+    children = value.items() if isinstance(value, dict) else ()
+    return Node(value, mark, {key: Child(mark, _tree(below)) for key, below in children})
+
+
 def _violation(model: type[BaseModel], details: Any) -> _Violation:
     path: list[str | int] = []
     union: KeyPath | None = None
@@ -122,7 +142,9 @@ def _branch(union: Any, label: Any) -> Any:
             tags = [extra.tag for extra in get_args(member)[1:] if isinstance(extra, Tag)]
             if label in tags:
                 return member
-        if getattr(member, "__name__", "") == label:
+        name = getattr(_plain(member), "__name__", "")
+        # pydantic calls a validated type like function-before[check(), Name].
+        if name and (label == name or str(label).rstrip("]").endswith(f", {name}")):
             return member
     return Any
 

@@ -1,0 +1,99 @@
+"""An entry of the timeline as verbs, and in words; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vnemu.errors import InternalError
+from vnemu.model.change import Change
+from vnemu.schema.quality import QualityDoc
+from vnemu.schema.timeline import (
+    AddDoc,
+    BatchDoc,
+    CutDoc,
+    DownDoc,
+    EntryDoc,
+    FailDoc,
+    FlapDoc,
+    MendDoc,
+    MoveDoc,
+    ProveIsolationDoc,
+    RemoveDoc,
+    RepairDoc,
+    ReplayDoc,
+    ReshapeDoc,
+    UpDoc,
+)
+from vnemu.verbs.existence import Add, Remove
+from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
+from vnemu.verbs.paths import Move
+from vnemu.verbs.quality import Reshape
+from vnemu.verbs.state import Verb
+
+
+def reshape(link: str, values: dict[str, Any], direction: str | None) -> Reshape:
+    """The change of a link to `values`, by the keys of its quality."""
+    return Reshape(link, Change.of(QualityDoc(**values), direction))
+
+
+def verbs_of(doc: EntryDoc) -> tuple[Verb, ...]:
+    """The verbs of an entry that happens at once."""
+    match doc:
+        case BatchDoc():
+            return tuple(verb for part in doc.batch for verb in verbs_of(part))
+        case ReshapeDoc():
+            return (reshape(doc.reshape, doc.quality, doc.direction),)
+        case DownDoc():
+            return (Down(doc.down),)
+        case UpDoc():
+            return (Up(doc.up),)
+        case CutDoc():
+            return (Cut(doc.cut, doc.direction),)
+        case MendDoc():
+            return (Mend(doc.mend, doc.direction),)
+        case FailDoc():
+            return (Fail(doc.fail, doc.direction),)
+        case RepairDoc():
+            return (Repair(doc.repair, doc.direction),)
+        case MoveDoc():
+            return (_move(doc),)
+        case AddDoc():
+            return (Add(doc.add, doc.link),)
+        case RemoveDoc():
+            return (Remove(doc.remove),)
+        case _:
+            raise InternalError(f"{type(doc).__name__} is not done at once")
+
+
+def _move(doc: MoveDoc) -> Move:
+    path = None if doc.path is None else tuple(doc.path)
+    paths = tuple(tuple(path) for path in doc.paths or ())
+    return Move(doc.move, path, tuple(doc.avoid or ()), paths)
+
+
+def flap_verbs(doc: FlapDoc) -> tuple[Verb, Verb]:
+    """What a flapping link does first, and then."""
+    if "/" not in doc.flap:
+        return Fail(doc.flap), Repair(doc.flap)
+    if doc.silent:
+        return Cut(doc.flap), Mend(doc.flap)
+    return Down(doc.flap), Up(doc.flap)
+
+
+def words(doc: EntryDoc) -> str:
+    """An entry in words."""
+    match doc:
+        case ProveIsolationDoc():
+            return f"prove isolation {' -> '.join(doc.prove_isolation)}"
+        case ReplayDoc():
+            return f"replay {doc.trace} on {doc.replay}"
+        case FlapDoc():
+            return f"flap {doc.flap}, {doc.down_for} of {doc.every}"
+        case ReshapeDoc() if doc.over:
+            return f"ramp {doc.reshape} {_of_ramp(doc)} in {doc.over}"
+    text = ", ".join(str(verb) for verb in verbs_of(doc))
+    return text if doc.every is None else f"every {doc.every}: {text}"
+
+
+def _of_ramp(doc: ReshapeDoc) -> str:
+    return ", ".join(f"{key} {ramp.from_} to {ramp.to}" for key, ramp in doc.ramps.items())

@@ -1,0 +1,283 @@
+"""The timeline of an experiment as a flat list of what is done when; pure.
+
+An *entry* is what the file says: one change, or a ramp, a flapping link, a trace. An
+*event* is a moment at which something is done. So an entry may have many events, and
+what several entries plan for the same moment is one: one batch, all or none of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import NamedTuple
+
+from vnemu.errors import InputError, Problem
+from vnemu.experiments.entries import flap_verbs, reshape, verbs_of, words
+from vnemu.model.overlay import Topology
+from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.ramps import Ramp
+from vnemu.schema.timeline import (
+    DEFAULT_STEP,
+    EntryDoc,
+    FlapDoc,
+    ProveIsolationDoc,
+    ReplayDoc,
+    ReshapeDoc,
+)
+from vnemu.schema.traces import Trace
+from vnemu.units import Quantity
+from vnemu.verbs.quality import Reshape
+from vnemu.verbs.state import State, Verb, carry_out
+
+MOST_EVENTS = 50_000
+
+Firing = tuple[int, tuple[Verb, ...]]
+"""When, in nanoseconds as written, and what is done then."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something done `at` seconds after the start; either `verbs` or `prove` is set.
+
+    Parameters:
+        verbs: one atomic change.
+        prove: the (sending, listening) networks of a proof of isolation.
+        entries: the numbers of the entries that it belongs to, from 1.
+    """
+
+    at: float
+    verbs: tuple[Verb, ...] = ()
+    prove: tuple[str, str] | None = None
+    entries: tuple[int, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """The event in words."""
+        if self.prove is not None:
+            return f"prove isolation {self.prove[0]} -> {self.prove[1]}"
+        return ", ".join(str(verb) for verb in self.verbs)
+
+    @property
+    def can_be_overtaken(self) -> bool:
+        """Whether a later event may be carried out together with this one."""
+        return bool(self.verbs) and all(isinstance(verb, Reshape) for verb in self.verbs)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the timeline; times are in seconds, scaled.
+
+    Parameters:
+        number: its place in the file, from 1.
+        name: its name, empty if it has none.
+        what: the entry in words.
+        at: its first event.
+        until: when it is over; None for what happens once.
+        events: how many it has.
+    """
+
+    number: int
+    name: str
+    what: str
+    at: float
+    until: float | None
+    events: int
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What the timeline of a file comes to: its entries as written, its events in order."""
+
+    entries: tuple[Entry, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+class _Moment(NamedTuple):
+    """What an entry does at a time, in nanoseconds as written."""
+
+    at: int
+    number: int
+    verbs: tuple[Verb, ...] = ()
+    prove: tuple[str, str] | None = None
+
+
+def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
+    """Lay out the timeline of an experiment.
+
+    Parameters:
+        scale: factor of all times.
+
+    Raises:
+        InputError: if it has more events than can be.
+    """
+    moments: list[_Moment] = []
+    entries: list[Entry] = []
+    end = loaded.doc.duration.amount
+    for number, doc in enumerate(loaded.doc.timeline, 1):
+        trace = loaded.traces.get(number - 1)
+        room = MOST_EVENTS - len(moments)
+        own = list(islice(_moments(number, doc, trace, end), room + 1))
+        if len(own) > room:
+            raise InputError([_too_many(loaded, number - 1)])
+        moments += own
+        until = _over(doc, own, trace, end)
+        entries.append(
+            Entry(
+                number=number,
+                name=doc.name or "",
+                what=words(doc),
+                at=_seconds(own[0].at if own else end, scale),
+                until=None if until is None else _seconds(until, scale),
+                events=len(own),
+            )
+        )
+    return Timeline(tuple(entries), tuple(_events(moments, scale)))
+
+
+def _too_many(loaded: LoadedExperiment, index: int) -> Problem:
+    message = f"the timeline has more than {MOST_EVENTS} events up to the end of this entry"
+    return problem(loaded, ("timeline", index), message, "take larger steps, bins or periods")
+
+
+def _seconds(nanoseconds: int, scale: float) -> float:
+    return nanoseconds / 1e9 * scale
+
+
+def _events(moments: Iterable[_Moment], scale: float) -> Iterator[Event]:
+    """Changes for the same moment become one batch; proofs follow them."""
+    ordered = sorted(moments, key=lambda moment: moment.at)
+    for at, group in groupby(ordered, key=lambda moment: moment.at):
+        together = list(group)
+        changing = [moment for moment in together if moment.verbs]
+        if changing:
+            verbs = tuple(verb for moment in changing for verb in moment.verbs)
+            numbers = tuple(dict.fromkeys(moment.number for moment in changing))
+            yield Event(_seconds(at, scale), verbs, None, numbers)
+        for moment in together:
+            if moment.prove is not None:
+                yield Event(_seconds(at, scale), (), moment.prove, (moment.number,))
+
+
+def _moments(number: int, doc: EntryDoc, trace: Trace | None, end: int) -> Iterator[_Moment]:
+    if isinstance(doc, ProveIsolationDoc):
+        one, other = doc.prove_isolation
+        for start in _starts(doc, end):
+            yield _Moment(start, number, prove=(one, other))
+        return
+    for at, verbs in _firings(doc, trace, end):
+        if at < end:
+            yield _Moment(at, number, verbs)
+
+
+def _starts(doc: EntryDoc, end: int) -> Iterable[int]:
+    """When an entry begins, or begins again."""
+    if doc.every is None:
+        return [doc.at.amount if doc.at else 0]
+    begin = doc.from_.amount if doc.from_ else 0
+    return range(begin, _stop(doc, end), doc.every.amount)
+
+
+def _stop(doc: EntryDoc, end: int) -> int:
+    return min(doc.until.amount, end) if doc.until else end
+
+
+def _over(doc: EntryDoc, own: list[_Moment], trace: Trace | None, end: int) -> int | None:
+    """When an entry is over, in nanoseconds as written; None for what happens once.
+
+    That is with the last that it does, or at the end of the run if it goes on till then.
+    """
+    if isinstance(doc, ReplayDoc):
+        begin = doc.at.amount if doc.at else 0
+        length = trace.length if trace else 0
+        over = _stop(doc, end) if doc.loop else min(begin + length, _stop(doc, end))
+    elif doc.every is not None:
+        over = _stop(doc, end)
+    elif isinstance(doc, ReshapeDoc) and doc.over and doc.at is not None:
+        over = doc.at.amount + doc.over.amount
+    else:
+        return None
+    return own[-1].at if own and over < end else end
+
+
+def _firings(doc: EntryDoc, trace: Trace | None, end: int) -> Iterator[Firing]:
+    """All that an entry does, in order."""
+    if isinstance(doc, ReplayDoc):
+        if trace is not None:
+            yield from _replayed(doc, trace, _stop(doc, end))
+        return
+    for start in _starts(doc, end):
+        if isinstance(doc, ReshapeDoc) and doc.over:
+            yield from _ramp(doc, start, doc.over.amount)
+        elif isinstance(doc, FlapDoc):
+            down, up = flap_verbs(doc)
+            yield start, (down,)
+            yield start + doc.down_for.amount, (up,)
+        else:
+            yield start, verbs_of(doc)
+
+
+def _ramp(doc: ReshapeDoc, start: int, over: int) -> Iterator[Firing]:
+    """Even steps from one value to the other; the first and the last are exact."""
+    step = (doc.step or DEFAULT_STEP).amount
+    level = {key: value for key, value in doc.quality.items() if key not in doc.ramps}
+    for passed in [*range(0, over, step), over]:
+        values = {key: _between(ramp, passed, over) for key, ramp in doc.ramps.items()}
+        yield start + passed, (reshape(doc.reshape, {**level, **values}, doc.direction),)
+        level = {}
+
+
+def _between(ramp: Ramp, passed: int, over: int) -> Quantity:
+    begin, to = ramp.from_.amount, ramp.to.amount
+    return type(ramp.to)(begin + round((to - begin) * passed / over))
+
+
+def _replayed(doc: ReplayDoc, trace: Trace, stop: int) -> Iterator[Firing]:
+    """The points of a trace, again and again if it is looped; only changes of the rate."""
+    start = doc.at.amount if doc.at else 0
+    verbs = [reshape(doc.replay, {doc.key: rate}, doc.direction) for _, rate in trace.points]
+    before: Quantity | None = None
+    while True:
+        for (after, rate), verb in zip(trace.points, verbs, strict=True):
+            if start + after >= stop:
+                return
+            if rate != before:
+                yield start + after, (verb,)
+            before = rate
+        start += trace.length
+        if not doc.loop or len({rate for _, rate in trace.points}) == 1:
+            return
+
+
+def rehearse(loaded: LoadedExperiment, state: State, timeline: Timeline) -> list[Topology]:
+    """Go through a timeline on the model.
+
+    Returns:
+        The topologies that ask a kernel for all that the others do: those at the first,
+        second and last event of each entry (a ramp may begin or end with nothing).
+
+    Raises:
+        InputError: at the line of the first entry that cannot be carried out.
+    """
+    seen: Counter[int] = Counter()
+    kept: list[Topology] = []
+    for event in timeline.events:
+        try:
+            state = carry_out(state, event.verbs)
+        except InputError as error:
+            raise InputError(
+                _told(loaded, timeline.entries[event.entries[0] - 1], event, error)
+            ) from None
+        seen.update(event.entries)
+        if event.verbs and any(
+            seen[number] in {1, 2, timeline.entries[number - 1].events} for number in event.entries
+        ):
+            kept.append(state.topology)
+    return kept
+
+
+def _told(loaded: LoadedExperiment, entry: Entry, event: Event, error: InputError) -> list[Problem]:
+    when = f"at {event.at:g} s: " if entry.events > 1 else ""
+    where = ("timeline", entry.number - 1)
+    return [problem(loaded, where, when + p.message, p.hint) for p in error.problems]

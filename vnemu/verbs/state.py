@@ -1,0 +1,99 @@
+"""From one state of a lab to the next: verbs are folded, then admitted together; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+from vnemu.embedding.mapping import Mapping, admit
+from vnemu.embedding.shares import Granted
+from vnemu.model.overlay import Topology
+
+
+@dataclass(frozen=True)
+class State:
+    """What a lab is at a moment: a topology and where it is.
+
+    Parameters:
+        notes: what the last verbs did by themselves, in words (VLs remapped after a
+            failure).
+    """
+
+    topology: Topology
+    mapping: Mapping
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def granted(self) -> Granted:
+        """The shares of the physical links."""
+        return Granted(self.topology, self.mapping)
+
+
+class Verb(Protocol):
+    """One change, as a frozen value; ``str`` says it in the timeline's words."""
+
+    def carried_out(self, state: State) -> State:
+        """The state after it. Guarantees are not checked yet (`carry_out` does).
+
+        Raises:
+            InputError: if it names what is not there, or cannot be done.
+        """
+
+
+def carry_out(state: State, verbs: Iterable[Verb]) -> State:
+    """The state after all of `verbs`: one atomic change.
+
+    A guarantee may be broken in between, if another verb makes room for it.
+
+    Raises:
+        InputError: if one cannot be done, or a physical link cannot hold the
+            guarantees that are on it in the end.
+    """
+    after = replace(state, notes=())
+    for verb in verbs:
+        after = verb.carried_out(after)
+    admit(after.topology, after.mapping, touched(state, after))
+    return after
+
+
+def touched(before: State, after: State) -> list[str]:
+    """The physical links that changed, or that a VL crosses or crossed which changed."""
+    old, new = before.topology, after.topology
+    found: dict[str, None] = {}
+    for name, physical in new.underlay.links.items():
+        if physical is not old.underlay.links.get(name):
+            found[name] = None
+    same = before.mapping.paths is after.mapping.paths
+    places = [after.mapping.paths] if same else [before.mapping.paths, after.mapping.paths]
+    for path in changed_links(before, after):
+        for paths in places:
+            if path in paths:
+                for name in paths[path].all_links:
+                    found[name] = None
+    return list(found)
+
+
+def changed_links(before: State, after: State) -> list[str]:
+    """The VLs that are new, gone, otherwise or elsewhere.
+
+    Values are frozen, so what is the same object has not changed: of a thousand VLs
+    this finds the one that did in no time.
+    """
+    old, new = before.topology.links, after.topology.links
+    old_ways, ways = before.mapping.paths, after.mapping.paths
+    if old is new and old_ways is ways:
+        return []
+    found = [
+        path
+        for path, link in new.items()
+        if link is not old.get(path) or ways[path] is not old_ways.get(path)
+    ]
+    return found + [path for path in old if path not in new]
+
+
+def moved_links(before: State, after: State) -> list[str]:
+    """The VLs whose path is another one."""
+    old = before.mapping.paths
+    return [p for p, way in after.mapping.paths.items() if p in old and way != old[p]]

@@ -11,6 +11,7 @@ ESCAPE announces that something other than data follows.
 from __future__ import annotations
 
 import os
+import random
 import select
 import shutil
 import signal
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +33,7 @@ ESCAPE, END = b"\x10", b"\x04"
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_WORDS_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _NONE = -1
 _PIECE = 1 << 14
@@ -115,7 +118,10 @@ class Console:
             linux.adopt_orphans()
         # In TMPDIR it makes the file that is its memory, and in HOME its own settings.
         environment = {**os.environ, "TMPDIR": MEMORY_FOLDER, "HOME": str(self._folder)}
-        return subprocess.Popen(argv, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment)
+        with _on_one_processor():
+            return subprocess.Popen(
+                argv, pass_fds=passed, stdin=subprocess.DEVNULL, env=environment
+            )
 
     def _follow(self, process: subprocess.Popen[bytes], report: int) -> None:
         """Wait for the end; meanwhile, take what is said on the control line."""
@@ -174,6 +180,34 @@ def _consoles(
         f"con2=null,fd:{complained}",
         f"con3=fd:{orders},fd:{report}",
     ]
+
+
+@contextmanager
+def _on_one_processor() -> Iterator[None]:
+    """What is started meanwhile stays on the processor that is least busy now.
+
+    The kernel has only one anyway. Between its processes it switches at each system call
+    and page fault, and a switch from one processor to another takes three times as long.
+    """
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {_least_busy(own)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+def _least_busy(processors: set[int]) -> int:
+    before = _idle_ticks()
+    time.sleep(_LOOK_SECONDS)
+    after = _idle_ticks()
+    most = max(after[p] - before[p] for p in processors)
+    return random.choice([p for p in processors if after[p] - before[p] == most])
+
+
+def _idle_ticks() -> dict[int, int]:
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    return {int(f[0][3:]): int(f[4]) for f in lines if f[0][:3] == "cpu" and f[0] != "cpu"}
 
 
 def _close_when_over(process: subprocess.Popen[bytes], fd: int) -> None:

@@ -222,14 +222,23 @@ class Lab:
     def _moved_by(self, verb: Verb) -> list[str]:
         return moved_links(self.do(verb), self.state)
 
-    def move(self, link: str, path: Sequence[str] | None = None, avoid: Sequence[str] = ()) -> None:
+    def move(
+        self,
+        link: str,
+        path: Sequence[str] | None = None,
+        avoid: Sequence[str] = (),
+        paths: Sequence[Sequence[str]] = (),
+    ) -> None:
         """Let a VL take another path, without a lost frame.
 
         Parameters:
             path: the RMs to cross, in order; None to have one chosen.
             avoid: RMs and physical links that it must not use.
+            paths: several paths to be aggregated, instead of `path`.
         """
-        self.do(Move(link, None if path is None else tuple(path), tuple(avoid)))
+        one = None if path is None else tuple(path)
+        several = tuple(tuple(way) for way in paths)
+        self.do(Move(link, one, tuple(avoid), several))
 
     def add(self, link: str, endpoints: Sequence[str], **keys: object) -> None:
         """Join two running VRs by a new VL, each with a NIC that is free or a new one.

@@ -221,6 +221,23 @@ class TestMove:
             lab.reshape("a/core", guarantee="110mbit")
         assert wrong(lab) == []
 
+    def test_to_two_paths_and_back(self, lab: Lab) -> None:
+        need("bpf")
+        with carried(lab, "a/c1", "a/c2", 20) as traffic:
+            time.sleep(0.2)
+            lab.move("a/core", paths=[self.THERE, self.BACK])
+            assert [w.machines for w in lab.mapping.paths["a/core"].ways] == [
+                self.THERE,
+                self.BACK,
+            ]
+            assert wrong(lab) == []
+            time.sleep(0.2)
+            lab.move("a/core", path=self.BACK)
+            time.sleep(0.2)
+        assert traffic.lost == []
+        assert lab.mapping.paths["a/core"].beside == ()
+        assert wrong(lab) == []
+
     def test_with_other_changes_in_one_batch(self, lab: Lab) -> None:
         lab.do(
             Reshape("rm4-rm1", Change.parse(rate="10mbit")),

@@ -505,6 +505,14 @@ def test_frames_on_a_long_way_are_waited_for() -> None:
     assert draining(actions, before, after)[1] == pytest.approx(0.035)
 
 
+def test_what_fits_into_a_queue_follows_the_limit() -> None:
+    """A queue of 50 ms is short at 5 Mbit/s: large packets are cut before they come to it."""
+    before = state_of(RING.replace("100mbit", "1gbit") % ", queue: 50ms, limit: 900mbit")
+    after = carry_out(before, [Reshape("a/core", Change.parse(guarantee="none", limit="5mbit"))])
+    assert filled(next_plan(planned(before), before, after)) == filled(planned(after))
+    assert ("link", "a/core") in changed_fragments(before, after)
+
+
 def test_nothing_changes_that_is_the_same() -> None:
     state = ring()
     assert changed_fragments(state, state) == []

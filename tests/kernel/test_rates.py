@@ -17,10 +17,11 @@ from vnemu.plan.tunnels import vl_class
 
 pytestmark = pytest.mark.skipif(not shutil.which("iperf3"), reason="iperf3 is not installed")
 
-SLOW = [Flow(10, h, p, v) for h in (0, 1, 2) for p in ("tcp", "udp") for v in (4, 6)]
-FAST = [Flow(100, hops, "tcp", v) for hops in (0, 1, 2) for v in (4, 6)]
-MANY_PACKETS = [Flow(100, 1, "udp", 6), Flow(100, 2, "udp", 4)]
-TOGETHER = [SLOW, FAST, *([flow] for flow in MANY_PACKETS)]
+SLOW = [[Flow(10, h, p, v) for v in (4, 6)] for h in (0, 1, 2) for p in ("tcp", "udp")]
+FAST = [[Flow(100, hops, "tcp", v) for v in (4, 6)] for hops in (0, 1, 2)]
+MANY_PACKETS = [[Flow(100, 1, "udp", 6)], [Flow(100, 2, "udp", 4)]]
+TOGETHER = [*SLOW, *FAST, *MANY_PACKETS]
+"""Few at once: a private kernel has one processor."""
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_what_was_not_created_is_not_seen(driver: Driver, case: Case) -> None:
     assert missing_of(driver, case.item)
 
 
-@cases(c for c in CASES if c.name not in NOT_ALONE)
+@cases([c for c in CASES if c.name not in NOT_ALONE])
 def test_what_was_removed_is_not_seen(driver: Driver, case: Case) -> None:
     driver.apply(create(*case.base, case.item))
     driver.apply(remove(case.item))
@@ -173,7 +173,7 @@ def test_nothing_can_be_made_in_no_namespace(driver: Driver, standing: Case) -> 
     assert refusal(driver, create(standing.item)).errno == errno.ENODEV
 
 
-@cases(c for c in CASES if c.name not in NOT_ALONE)
+@cases([c for c in CASES if c.name not in NOT_ALONE])
 def test_a_failure_in_the_middle_is_taken_back(driver: Driver, case: Case) -> None:
     driver.apply(create(*case.base))
     lost = Patch(FABRIC, "nothing", "nowhere")

@@ -4,13 +4,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = -q --durations=5
-EXPERIMENTS = tests/experiments/test_experiments.py tests/experiments/test_docs.py
+EXPERIMENTS = tests/experiments/test_experiments.py
+CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
+	tests/kernel/test_conformance.py tests/kernel/test_capsule.py
 SETUP = pyproject.toml setup.py vnemu/__init__.py
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-native test-private lint bench clean \
+.PHONY: help demo test test-native test-private test-changes test-commands lint bench clean \
 	system-demo system-test system-bench
 
 help: ## list the targets
@@ -19,19 +21,26 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# The private kernel has one processor, so the tests inside it and others share two.
-# Experiments, which are about rates and times, run alone.
+# Most tests wait most of the time, so that four turns share two processors. Experiments,
+# which are about rates and times, run alone.
 test: system-test lint ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache/v/vnemu/turns
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-native test-private
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=line \
+		test-changes test-private test-native test-commands
 	$(BIN)/pytest $(PYTEST) --turn=experiments $(EXPERIMENTS)
 	@$(BIN)/python tests/neither.py
 
-test-native: $(VENV)/.test ## tests on the running kernel, but for the experiments
-	$(BIN)/pytest $(PYTEST) --turn=native $(addprefix --ignore=,$(EXPERIMENTS)) tests
+test-native: $(VENV)/.test ## tests of the code and on the running kernel
+	nice $(BIN)/pytest $(PYTEST) --turn=native tests/unit tests/golden tests/kernel
 
-test-private: $(VENV)/.test ## the kernel's tests again in the private kernel
-	$(BIN)/pytest $(PYTEST) --turn=private --private-kernel tests/kernel
+test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
+	$(BIN)/pytest $(PYTEST) --turn=private --private-kernel $(addprefix --ignore=,$(CHANGES)) tests/kernel
+
+test-changes: $(VENV)/.test ## … and how it is changed
+	$(BIN)/pytest $(PYTEST) --turn=changes --private-kernel $(CHANGES)
+
+test-commands: $(VENV)/.test ## the commands, as users call them
+	nice $(BIN)/pytest $(PYTEST) --turn=commands --ignore=$(EXPERIMENTS) tests/experiments
 
 lint: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -90,5 +90,5 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Record which tests ran in this turn, and which were skipped."""
     config = session.config
-    if config.cache is not None and config.option.turn:
+    if config.option.turn and config.cache is not None:
         config.cache.set(f"{neither.KEY}/{config.option.turn}", config.stash[_RAN])

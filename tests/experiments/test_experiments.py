@@ -13,7 +13,8 @@ from vnemu.results.schema import result_schema
 from .conftest import AS_ORDINARY_USER, EXPERIMENTS, TOPOLOGIES, Host, result_of
 from .private_kernel import NEEDS
 
-SCALES = {"fig4-isolation": "0.5"}
+SCALES = {"fig4-isolation": "0.5", "bandwidth-trace": "0.15"}
+SCALE = "0.2"
 KERNELS = ["native", pytest.param("private", marks=NEEDS)]
 # Each runs twice at the most: a neighbour that takes the processor for a second
 # is not what these tests are about.
@@ -37,7 +38,7 @@ def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiment_meets_its_expectations(host: Host, path: Path, kernel: str) -> None:
-    scale = SCALES.get(path.stem, "0.25")
+    scale = SCALES.get(path.stem, SCALE)
     run_and_check(host, path, "--time-scale", scale, "--kernel", kernel)
 
 

@@ -28,8 +28,9 @@ from vnemu.plan.objects import (
 ETHERTYPE = 0x88B5  # for experiments: nothing else sends it
 ETH_P_ALL = 3
 QUIET_S = 0.3
-PATIENCE_S = 5.0
+PATIENCE_S = 10.0
 IFLA_OPERSTATE, IF_OPER_UNKNOWN, IF_OPER_UP = 16, 0, 6
+SO_RCVBUFFORCE = 33
 BREATH = 50
 """Frames that a socket has room for, whatever the kernel allows its user."""
 NUMBER = struct.Struct(">I")
@@ -94,7 +95,11 @@ class Wires:
         """Open an ear at each port, when frames can pass there."""
         settled(self._kernel)
         for port in ports:
-            self._ears[port.device] = self._socket(port, protocol)
+            ear = self._socket(port, protocol)
+            with contextlib.suppress(PermissionError):
+                # Who reads may have to wait for the processor.
+                ear.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
+            self._ears[port.device] = ear
 
     def send(self, port: Port, frame: bytes) -> None:
         if port.device not in self._voices:

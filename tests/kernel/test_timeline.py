@@ -121,4 +121,4 @@ def test_events_that_come_too_fast_are_caught_up_with_in_one_go(tmp_path: Path) 
     batches = len({firing.actual_s for firing in firings})
     assert batches < 500
     late = [firing.actual_s - firing.planned_s for firing in firings]
-    assert max(late) < 0.1
+    assert max(late) < 1  # the first may wait for the processor

@@ -39,6 +39,7 @@ def protect(writable: Iterable[Path]) -> None:
     for path in own:
         linux.mount(str(path), str(path), "", linux.MS_BIND)
         linux.set_read_only(str(path), False)
+    os.chdir(Path.cwd())  # by its new mount: the old one is read-only
 
 
 def _there(path: Path) -> Path:

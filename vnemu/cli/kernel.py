@@ -90,7 +90,8 @@ def _require_all(topology: Topology, later: Sequence[Topology]) -> None:
 
 
 def _check_out(out: Path | None) -> None:
-    own = [f for f in private.OWN_INSIDE if out and out.absolute().is_relative_to(f)]
+    # By the working directory itself, its files can be reached wherever it is.
+    own = [f for f in private.OWN_INSIDE if out and out.is_relative_to(f)]
     if own:
         raise InputError(
             f"--out: {out} would be lost with the lab, which has a {own[0]} of its own: "

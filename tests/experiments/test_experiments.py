@@ -13,7 +13,12 @@ from vnemu.results.schema import result_schema
 from .conftest import AS_ORDINARY_USER, EXPERIMENTS, TOPOLOGIES, Host, result_of
 from .private_kernel import NEEDS
 
-SCALES = {"fig4-isolation": "0.5", "bandwidth-trace": "0.15"}
+SCALES = {
+    "fig4-isolation": "0.5",
+    "bandwidth-trace": "0.15",
+    "guarantee-competitors": "0.4",
+    "failure-remap": "0.3",
+}
 SCALE = "0.2"
 KERNELS = ["native", pytest.param("private", marks=NEEDS)]
 # Each runs twice at the most: a neighbour that takes the processor for a second

@@ -33,7 +33,12 @@ def facts(objects: Iterable[Object]) -> Facts:
 
 
 def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
-    match item:
+    match item:  # the first two are what most changes are about
+        case HtbClass():
+            rates = (item.rate // 8, item.ceil // 8)
+            yield ("class", item.namespace, item.device, item.minor), rates
+        case Queue():
+            yield ("queue", item.namespace, item.device, item.minor), _waiting(item)
         case Namespace():
             yield ("namespace", item.name), True
         case Veth():
@@ -53,11 +58,6 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
         case Htb():
             octets = item.rate // 8
             yield ("class", item.namespace, item.device, 1), (octets, octets)
-        case HtbClass():
-            rates = (item.rate // 8, item.ceil // 8)
-            yield ("class", item.namespace, item.device, item.minor), rates
-        case Queue():
-            yield ("queue", item.namespace, item.device, item.minor), _waiting(item)
         case Classifier():
             yield ("filter", item.namespace, item.device, item.destination), item.minor
         case Netem():

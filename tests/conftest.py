@@ -13,14 +13,14 @@ from vnemu import capsule
 from vnemu.capsule import private
 from vnemu.errors import MissingCapability
 
-from . import neither
+from . import turns
 
 TESTS = Path(__file__).parent
 NEED_NO_KERNEL = (TESTS / "unit", TESTS / "golden")
 NEED_KERNEL = (TESTS / "kernel", TESTS / "experiments")
 
 MEMORY = 4 << 30
-_RAN = pytest.StashKey[dict[str, bool]]()
+_OUTCOMES = pytest.StashKey[dict[str, str]]()
 _REFUSED = pytest.StashKey[str]()
 
 # How long an example takes depends on who else uses the machine; the same
@@ -32,7 +32,7 @@ settings.load_profile("vnemu")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--private-kernel", action="store_true", help="run in the private kernel")
     parser.addoption(
-        "--turn", default="", help="a name under which to record which tests ran (tests/neither.py)"
+        "--turn", action="store_true", help="record how tests ended, for tests/turns.py"
     )
 
 
@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RAN] = {}
+    config.stash[_OUTCOMES] = {}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,14 +81,17 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call" or report.skipped:
-        item.config.stash[_RAN][item.nodeid] = not report.skipped
+    if call.when == "call" or not report.passed:
+        item.config.stash[_OUTCOMES][item.nodeid] = report.outcome
     return report
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Record which tests ran in this turn, and which were skipped."""
-    config = session.config
-    if config.option.turn and config.cache is not None:
-        config.cache.set(f"{neither.KEY}/{config.option.turn}", config.stash[_RAN])
+    """Add how the tests ended to what is known of this turn."""
+    cache = session.config.cache
+    if session.config.option.turn and cache is not None:
+        known = cache.get(turns.KEY, {})
+        for test, outcome in session.config.stash[_OUTCOMES].items():
+            known.setdefault(test, []).append(outcome)
+        cache.set(turns.KEY, known)

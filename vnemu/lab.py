@@ -55,7 +55,6 @@ class Lab:
         self.state = State(topology, mapping)
         self.plan = Plan()
         self._sink = sink
-        self._features: set[str] = set()
         self._kernel: Kernel | None = None
         self._processes: ProcessMaker | None = None
 
@@ -155,7 +154,7 @@ class Lab:
         before = self.state
         with _no_collection():
             after = carry_out(before, verbs)
-            require_change(before.topology, after.topology, self._features)
+            require_change(before.topology, after.topology)
             self._replan(after, changed_fragments(before, after))
         return before
 

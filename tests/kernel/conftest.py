@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections import Counter
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.wires import Wires
 from vnemu.drivers import probe
 from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.kernel import Kernel
 
 _PATIENCE_S = 3.0
 """The kernel ends a killed process a little after the signal."""
@@ -74,3 +77,17 @@ def _leaves_nothing() -> Iterator[None]:
     assert not left, {pid: processes().get(pid) for pid in left}
     assert descriptors() == before[1]
     assert devices() == before[2]
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    """A kernel with nothing in it yet."""
+    with contextlib.closing(Kernel()) as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def wires(kernel: Kernel) -> Iterator[Wires]:
+    """Frames sent and heard on its devices."""
+    with contextlib.closing(Wires(kernel)) as wires:
+        yield wires

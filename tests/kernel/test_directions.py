@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.test_quality import PLACES, Data, lab_of, need, remote, round_trips, stream
+from tests.kernel.features import need
+from tests.kernel.test_quality import PLACES, Data, lab_of, remote, round_trips, stream
 from vnemu.lab import Lab
 
 LOSSY = {"p": "2%", "r": "20%", "bad": "80%", "good": "1%"}

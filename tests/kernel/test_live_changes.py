@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
@@ -33,6 +33,7 @@ from tests.kernel.conformance_cases import (
     create,
     mac,
 )
+from tests.kernel.features import need
 from tests.kernel.wires import (
     ETH_P_ALL,
     NUMBER,
@@ -40,7 +41,6 @@ from tests.kernel.wires import (
     change,
     datagram,
     frame,
-    need,
     number,
     seen,
     settled,
@@ -55,18 +55,6 @@ from vnemu.plan.objects import (
     Patch,
     Port,
 )
-
-
-@pytest.fixture
-def kernel() -> Iterator[Kernel]:
-    with contextlib.closing(Kernel()) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def wires(kernel: Kernel) -> Iterator[Wires]:
-    with contextlib.closing(Wires(kernel)) as wires:
-        yield wires
 
 
 class TestCarrier:

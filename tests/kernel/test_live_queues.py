@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,7 +13,8 @@ from tests.kernel.conformance_cases import (
     VIFS,
     create,
 )
-from tests.kernel.wires import ETH_P_ALL, Wires, change, frame, need, number, settled
+from tests.kernel.features import need
+from tests.kernel.wires import ETH_P_ALL, Wires, change, frame, number, settled
 from vnemu.drivers.kernel import Kernel
 from vnemu.plan.control import Discipline, Distribution
 from vnemu.plan.objects import (
@@ -24,19 +23,6 @@ from vnemu.plan.objects import (
     Netem,
     Queue,
 )
-
-
-@pytest.fixture
-def kernel() -> Iterator[Kernel]:
-    with contextlib.closing(Kernel()) as kernel:
-        yield kernel
-
-
-@pytest.fixture
-def wires(kernel: Kernel) -> Iterator[Wires]:
-    with contextlib.closing(Wires(kernel)) as wires:
-        yield wires
-
 
 SLOW = Htb(FABRIC, "vif2", 4_000_000, 0, leaf=True)
 LONG = (("target", 4_000_000_000), ("interval", 8_000_000_000), ("ecn", 0))

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.kernel.features import need
 from vnemu.drivers import tc
-from vnemu.drivers.probe import probe
 from vnemu.errors import MissingCapability
 from vnemu.lab import Lab
 from vnemu.plan.facts import differences, facts
@@ -28,12 +28,6 @@ PORT = 9
 TRIES = 5
 SO_RCVBUFFORCE = 33
 _NUMBERED = struct.Struct("=Qd")
-
-
-def need(*features: str) -> None:
-    for name, why in probe(list(features)).items():
-        if why:
-            pytest.skip(f"this kernel has no {name}: {why}")
 
 
 @pytest.fixture

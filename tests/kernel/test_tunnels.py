@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.features import need
 from tests.rates import WARM_UP_S, Flow, measured, run_iperf3, topology
 from vnemu.drivers.probe import probe
 from vnemu.errors import MissingCapability
@@ -27,12 +28,6 @@ FLOWS = [
     for version in (4, 6)
 ]
 IPV4_HEADERS, IPV6_HEADERS, MTU = 28, 48, 1500
-
-
-def need(*features: str) -> None:
-    for name, why in probe(list(features)).items():
-        if why:
-            pytest.skip(f"this kernel has no {name}: {why}")
 
 
 @pytest.fixture(params=KINDS)

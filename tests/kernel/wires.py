@@ -9,15 +9,12 @@ import time
 from collections import defaultdict
 from ipaddress import IPv4Address
 
-import pytest
-
 from tests.kernel.conformance_cases import (
     mac,
 )
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.kernel import Kernel
 from vnemu.drivers.netlink import NetlinkSocket, attributes
-from vnemu.drivers.probe import probe
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import differences, facts
 from vnemu.plan.objects import (
@@ -34,11 +31,6 @@ SO_RCVBUFFORCE = 33
 BREATH = 50
 """Frames that a socket has room for, whatever the kernel allows its user."""
 NUMBER = struct.Struct(">I")
-
-
-def need(name: str) -> None:
-    if why := probe([name])[name]:
-        pytest.skip(f"this kernel has no {name}: {why}")
 
 
 def change(kernel: Kernel, old: Object, new: Object) -> None:
@@ -102,10 +94,13 @@ class Wires:
             self._ears[port.device] = ear
 
     def send(self, port: Port, frame: bytes) -> None:
+        self._say(port, frame)
+        self.count()
+
+    def _say(self, port: Port, frame: bytes) -> None:
         if port.device not in self._voices:
             self._voices[port.device] = self._socket(port, 0)
         self._voices[port.device].send(frame)
-        self.count()
 
     def count(self) -> None:
         """A frame was sent: now and then, let the kernel catch up and make room in the ears."""
@@ -125,7 +120,7 @@ class Wires:
     def delay(self, port: Port, device: str, frame: bytes) -> float:
         """The seconds from sending a frame to its arrival at `device`."""
         start = time.monotonic()
-        self.send(port, frame)
+        self._say(port, frame)
         self._ears[device].settimeout(PATIENCE_S)
         self._ears[device].recv(2000)
         return time.monotonic() - start

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vnemu.calibrate.display import fidelity_table
+from vnemu.cli.calibration import fidelity_table
 from vnemu.errors import InputError
 from vnemu.results import calibration_store as store
 from vnemu.results.calibration import (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.random_topologies import topologies, topology
 from vnemu.embedding.mapping import Mapping, ports
-from vnemu.embedding.shares import LEAST, Demand, ideal_rates, shares, water_level
+from vnemu.embedding.shares import LEAST, Demand, Granted, ideal_rates, shares, water_level
 from vnemu.embedding.strategies import embed
 from vnemu.model.overlay import Topology
 from vnemu.routing.static import trace
@@ -130,7 +130,7 @@ def greedy(topo: Topology, start: str, end: str, name: str, rate: int | None = N
 def ideals(text: str, *demands: tuple[str, str, int | None]) -> list[float]:
     topo = topology(text)
     flows = [greedy(topo, a, b, str(n), rate) for n, (a, b, rate) in enumerate(demands)]
-    found = ideal_rates(topo, embed(topo), flows)
+    found = ideal_rates(Granted(topo, embed(topo)), flows)
     return [round(found[flow.name] / M, 3) for flow in flows]
 
 
@@ -166,13 +166,22 @@ def test_a_flow_that_nothing_holds_back_has_no_ideal() -> None:
         "underlay: {machines: [m]}\n"
         "networks: {a: {routers: [r1, r2], links: [{endpoints: [r1, r2]}]}}"
     )
-    assert ideal_rates(topo, embed(topo), [greedy(topo, "a/r1", "a/r2", "x")]) == {}
+    assert ideal_rates(Granted(topo, embed(topo)), [greedy(topo, "a/r1", "a/r2", "x")]) == {}
 
 
 def test_a_slow_way_back_holds_one_direction() -> None:
     wire = "rate: 32mbit, directions: {m2>m1: {rate: 1mbit}}"
     text = (TWO % ("", "")).replace("rate: 32mbit", wire)
     assert ideals(text, A, B, BACK) == [16, 16, 1]
+
+
+def test_what_a_flow_leaves_because_of_another_link_goes_to_its_neighbours() -> None:
+    text = (
+        "underlay: {machines: [m]}\n"
+        "networks: {a: {routers: [r1, r2, r3], links: "
+        "[{endpoints: [r1, r2], limit: 5mbit}, {endpoints: [r2, r3], limit: 2mbit}]}}"
+    )
+    assert ideals(text, ("a/r1", "a/r2", None), ("a/r1", "a/r3", None)) == [3, 2]
 
 
 def test_a_limit_on_one_machine_holds() -> None:
@@ -195,7 +204,7 @@ def test_ideals_fit_the_links_and_leave_nothing_unused(topo: Topology, data: st.
         if start != end:
             rate = data.draw(st.sampled_from([None, 3 * M, 300 * M]))
             flows.append(greedy(topo, start, end, str(number), rate))
-    found = ideal_rates(topo, mapping, flows)
+    found = ideal_rates(Granted(topo, mapping), flows)
     used = _usage(topo, mapping, flows, found)
     for hop, rate in used.items():
         assert rate <= _capacity(topo, hop) * 1.001 + 10
@@ -263,4 +272,6 @@ def test_what_an_aggregated_link_carries(more: str, rate: int | None, expected: 
     """Frames are spread evenly, a limit likewise; a path gives no more than it has."""
     topo = topology(AGGREGATED % more)
     demand = Demand("flow", (("a/core", True),), rate)
-    assert ideal_rates(topo, embed(topo), [demand]) == {"flow": pytest.approx(expected, abs=2)}
+    assert ideal_rates(Granted(topo, embed(topo)), [demand]) == {
+        "flow": pytest.approx(expected, abs=2)
+    }

@@ -128,7 +128,7 @@ class _Session:
 
 def _missing(needs: tuple[str, ...]) -> str:
     """What this kernel lacks and how to get it; empty if it has all."""
-    lacking = [name for name, why in probe(list(needs)).items() if why] if needs else []
+    lacking = [name for name, why in probe(needs).items() if why]
     if not lacking:
         return ""
     modules = " ".join(BY_NAME[name].module for name in lacking)

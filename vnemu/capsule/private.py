@@ -36,7 +36,6 @@ from vnemu.errors import ExperimentFailed, InternalError, MissingCapability
 MARK = "VNEMU_PRIVATE_KERNEL"
 """Environment variable inside: why the private kernel was taken."""
 INSTALL = "sudo apt-get install user-mode-linux"
-DEFAULT_MEMORY = 2 * 2**30
 LEAST_MEMORY = 256 * 2**20
 
 _KERNEL = "linux.uml"

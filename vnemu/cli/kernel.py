@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 from vnemu import capsule
 from vnemu.capsule import private
@@ -14,8 +13,6 @@ from vnemu.drivers.probe import require, require_change
 from vnemu.errors import InputError, MissingCapability
 from vnemu.model.overlay import Topology
 from vnemu.units import Size
-
-Choice = Literal["auto", "native", "private"]
 
 
 class RanInside(Exception):
@@ -84,9 +81,8 @@ def enter_capsule(
 
 def _require_all(topology: Topology, later: Sequence[Topology]) -> None:
     require(topology)
-    known: set[str] = set()
     for before, after in pairwise([topology, *later]):
-        require_change(before, after, known)
+        require_change(before, after)
 
 
 def _check_out(out: Path | None) -> None:

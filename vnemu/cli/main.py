@@ -284,10 +284,10 @@ def calibrate(
 
     Example: [bold]vnemu calibrate --quick[/]
     """
-    from vnemu.calibrate import display
+    from vnemu.cli import calibration
 
     if markdown:
-        print(display.fidelity_table())
+        print(calibration.fidelity_table())
         return
     from vnemu.calibrate import session, trials
     from vnemu.cli.kernel import RanInside, enter_capsule, memory_bytes
@@ -298,12 +298,12 @@ def calibrate(
         why = enter_capsule(kernel, topology, memory_bytes(memory), out and out.absolute().parent)
     except RanInside as ended:
         raise typer.Exit(ended.status) from None
-    with display.watched() as sink:
+    with calibration.watched() as sink:
         found = session.calibrate(trials.QUICK if quick else trials.FULL, sink, why)
     if as_json:
         sys.stdout.write(store.as_json(found))
     else:
-        display.show(found)
+        calibration.show(found)
     store.save(found)
     if out:
         store.write_json(found, out)

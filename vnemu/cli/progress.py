@@ -4,21 +4,50 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from vnemu.events import Event, Note, PhaseTick, Progress, Sink, TimelineFired
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 _LINE_SECONDS = 5.0
 
 
+def shown() -> AbstractContextManager[Sink]:
+    """A sink that shows on stderr what happens in a run while the context lasts."""
+    return _bar() if sys.stderr.isatty() else nullcontext(_Lines().take)
+
+
+def say(text: str) -> None:
+    """Print a line of progress, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def shown() -> Iterator[Sink]:
-    """A sink that shows what happens on stderr while the context lasts."""
-    if sys.stderr.isatty():
-        with _bar() as sink:
-            yield sink
-    else:
-        yield _Lines().take
+def bar(*columns: str, **fields: Any) -> Iterator[tuple[RichProgress, TaskID]]:
+    """A live bar on stderr, and the one task that it shows.
+
+    Parameters:
+        columns: what stands beside the bar, as rich formats it; the first before it.
+        fields: of the task, at first.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    before, *after = (TextColumn(column) for column in columns)
+    progress = Progress(
+        before,
+        BarColumn(),
+        *after,
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with progress:
+        yield progress, progress.add_task("setting up", total=None, **fields)
 
 
 class _Lines:
@@ -32,17 +61,13 @@ class _Lines:
         match event:
             case PhaseTick() if event.at_s >= self._next:
                 self._next += _LINE_SECONDS
-                _print(f"{event.at_s:6.1f} s  {_rates(event)}")
+                say(f"{event.at_s:6.1f} s  {_rates(event)}")
             case TimelineFired():
-                _print(f"{event.actual_s:6.1f} s  {event.what}")
+                say(f"{event.actual_s:6.1f} s  {event.what}")
             case Note():
-                _print(event.text)
+                say(event.text)
             case _:
                 pass
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _rates(tick: PhaseTick) -> str:
@@ -52,38 +77,27 @@ def _rates(tick: PhaseTick) -> str:
 
 @contextmanager
 def _bar() -> Iterator[Sink]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
+    columns = ("{task.description}", "{task.fields[seconds]}", "[cyan]{task.fields[rates]}")
+    with bar(*columns, seconds="", rates="") as (progress, task):
 
-    progress = RichProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[seconds]}"),
-        TextColumn("{task.fields[rates]}", style="cyan"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = progress.add_task("setting up", total=None, seconds="", rates="")
+        def take(event: Event) -> None:
+            match event:
+                case PhaseTick():
+                    progress.update(
+                        task,
+                        description="running",
+                        completed=event.at_s,
+                        total=event.of_s,
+                        seconds=f"{event.at_s:.0f} of {event.of_s:g} s",
+                        rates=_rates(event),
+                    )
+                case TimelineFired():
+                    progress.console.print(
+                        f"{event.actual_s:6.1f} s  {event.what}", highlight=False
+                    )
+                case Note():
+                    progress.console.print(event.text, highlight=False)
+                case Progress():
+                    pass
 
-    def take(event: Event) -> None:
-        match event:
-            case PhaseTick():
-                progress.update(
-                    task,
-                    description="running",
-                    completed=event.at_s,
-                    total=event.of_s,
-                    seconds=f"{event.at_s:.0f} of {event.of_s:g} s",
-                    rates=_rates(event),
-                )
-            case TimelineFired():
-                progress.console.print(f"{event.actual_s:6.1f} s  {event.what}", highlight=False)
-            case Note():
-                progress.console.print(event.text, highlight=False)
-            case Progress():
-                pass
-
-    with progress:
         yield take

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -110,13 +110,26 @@ BY_NAME = {feature.name: feature for feature in FEATURES}
 _ALWAYS = ("veth", "htb", "redirect")
 
 
-def probe(names: list[str] | None = None) -> dict[str, str]:
+_there: set[Feature] = set()
+"""What was found once; what is missing may be loaded at any time."""
+
+
+def probe(names: Iterable[str] | None = None) -> dict[str, str]:
     """Try features in scratch namespaces: name -> empty, or why it is missing."""
+    return {name: _missing(BY_NAME[name]) for name in (BY_NAME if names is None else names)}
+
+
+def _missing(feature: Feature) -> str:
+    if feature in _there:
+        return ""
     maker = NamespaceMaker()
     try:
-        return {name: _try(maker, BY_NAME[name]) for name in names or BY_NAME}
+        why = _try(maker, feature)
     finally:
         maker.close()
+    if not why:
+        _there.add(feature)
+    return why
 
 
 def _try(maker: NamespaceMaker, feature: Feature) -> str:
@@ -160,26 +173,20 @@ def require(topology: Topology) -> None:
     _require(needs(settle(topology)[0]))
 
 
-def require_change(before: Topology, after: Topology, known: set[str]) -> None:
+def require_change(before: Topology, after: Topology) -> None:
     """Check the same of what a change at run time declares, before anything is touched.
-
-    Parameters:
-        known: features that this kernel is known to have; what is found is added.
 
     Raises:
         MissingCapability: as `require`.
     """
     needs: dict[str, str] = {}
     for name, line in _of_quality(after, before):
-        if name not in known:
-            needs.setdefault(name, line)
-    if needs:
-        _require(needs)
-        known.update(needs)
+        needs.setdefault(name, line)
+    _require(needs)
 
 
 def _require(needs: dict[str, str]) -> None:
-    missing = {name: why for name, why in probe(list(needs)).items() if why}
+    missing = {name: why for name, why in probe(needs).items() if why}
     if missing:
         lines = [
             f"{needs[name]}: this kernel has no {name} ({why})" for name, why in missing.items()

@@ -66,7 +66,7 @@ def rerouted(
     paths = {path: way for path, way in mapping.paths.items() if path in topology.links}
     wanted = [topology.links[path] for path in links]
     chooser = _PathChooser(topology, mapping.machines, frozenset(avoid))
-    chooser.occupy(paths, {link.path for link in wanted})
+    chooser.occupy(mapping.users, paths.keys() - {link.path for link in wanted})
     chosen = chooser.choose(wanted)
     more = count(1 + max((way.number for p in paths.values() for way in p.ways), default=0))
     for path, crossed in chosen.items():
@@ -102,12 +102,10 @@ class _PathChooser:
         self._taken: set[str] = set()
         self._problems: list[Problem] = []
 
-    def occupy(self, paths: dict[str, UnderlayPath], but: Collection[str]) -> None:
-        """Count the VLs that stay where they are: all of `paths` but some."""
-        for path, main in paths.items():
-            if path not in but:
-                for way in main.ways:
-                    self._occupy(path, way.machines, way.links)
+    def occupy(self, users: dict[Port, tuple[Direction, ...]], staying: Collection[str]) -> None:
+        """Count the VLs that stay where they are: those of `users` that are `staying`."""
+        for port, there in users.items():
+            self._users[port] += [user for user in there if user[0] in staying]
 
     def _occupy(self, path: str, machines: Iterable[str], links: Iterable[str]) -> None:
         for name, (a, b) in zip(links, pairwise(machines), strict=True):

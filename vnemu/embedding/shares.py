@@ -47,13 +47,13 @@ class Granted:
     """The shares on each port of a topology, found when they are first asked for."""
 
     def __init__(self, topology: Topology, mapping: Mapping) -> None:
-        self._topology = topology
-        self._mapping = mapping
+        self.topology = topology
+        self.mapping = mapping
         self._found: dict[Port, dict[str, Share]] = {}
 
     def __getitem__(self, port: Port) -> dict[str, Share]:
         if port not in self._found:
-            self._found[port] = shares(self._topology, self._mapping, port)
+            self._found[port] = shares(self.topology, self.mapping, port)
         return self._found[port]
 
 
@@ -90,28 +90,39 @@ class Demand:
     rate: int | None = None
 
 
-def ideal_rates(
-    topology: Topology, mapping: Mapping, demands: Sequence[Demand]
-) -> dict[str, float]:
+def ideal_rates(granted: Granted, demands: Sequence[Demand]) -> dict[str, float]:
     """The rate in bit/s of frames that each flow gets when shaping is perfect.
 
     Within a VL, flows of a fixed rate come first (nothing slows them down) and
     greedy ones share the rest equally. A flow that no limit and no physical link
     holds back is left out: it runs as fast as the machine.
+
+    Each flow is granted what it would get if it wanted all it can, while the others
+    want what they got in the round before; this is repeated until nothing moves.
     """
     infinity = float("inf")
-    rates = {d.name: infinity if d.rate is None else float(d.rate) for d in demands}
-    for _ in range(len(demands) + 1):
-        wanted: dict[Direction, list[_Want]] = {}
-        for demand in demands:
-            for link in demand.links:
-                wanted.setdefault(link, []).append((demand, rates[demand.name]))
-        granted = _fill(topology, mapping, wanted)
-        fresh = _split(demands, rates, granted)
+    most = {d.name: infinity if d.rate is None else float(d.rate) for d in demands}
+    rates = most
+    for _ in range(_ROUNDS):
+        fresh = {
+            name: _divided(granted, demands, rates | {name: want})[name]
+            for name, want in most.items()
+        }
         if all(abs(fresh[n] - rates[n]) < 1 or fresh[n] == rates[n] for n in rates):
             break
         rates = fresh
     return {name: rate for name, rate in rates.items() if rate != infinity}
+
+
+def _divided(
+    granted: Granted, demands: Sequence[Demand], rates: dict[str, float]
+) -> dict[str, float]:
+    """What the flows get when each wants its rate of `rates`."""
+    wanted: dict[Direction, list[_Want]] = {}
+    for demand in demands:
+        for link in demand.links:
+            wanted.setdefault(link, []).append((demand, rates[demand.name]))
+    return _split(demands, rates, _fill(granted, wanted))
 
 
 _Want = tuple[Demand, float]
@@ -120,9 +131,7 @@ _Strand = tuple[str, bool, int]
 """A direction of a VL, on one of its paths."""
 
 
-def _fill(
-    topology: Topology, mapping: Mapping, wanted: dict[Direction, list[_Want]]
-) -> dict[Direction, float]:
+def _fill(granted: Granted, wanted: dict[Direction, list[_Want]]) -> dict[Direction, float]:
     """What each VL direction gets end to end: on each of its paths the least that its hops grant.
 
     At each hop it is granted what it would get if it wanted all it can, while the
@@ -134,7 +143,7 @@ def _fill(
     hops: dict[_Strand, list[Port]] = {}
     users: dict[Port, dict[_Strand, int]] = {}
     most: dict[_Strand, float] = {}
-    granted = Granted(topology, mapping)
+    topology, mapping = granted.topology, granted.mapping
     for (path, forward), flows in wanted.items():
         limit = topology.links[path].bounds(forward)[1]
         ways = mapping.paths[path].ways

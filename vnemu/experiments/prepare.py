@@ -56,7 +56,7 @@ class Experiment:
         running = [flow for flow in running if flow.name not in still]
         demands = [Demand(f.name, self.routes[f.name], _frame_rate(f)) for f in running]
         payload = {f.name: f.frame_payload[0] / f.frame_payload[1] for f in running}
-        rates = ideal_rates(state.topology, state.mapping, demands)
+        rates = ideal_rates(state.granted, demands)
         ideals = {name: rate * payload[name] / 1e6 for name, rate in rates.items()}
         return {**ideals, **dict.fromkeys(still, 0.0)}
 

@@ -29,7 +29,6 @@ from vnemu.schema.load import LoadedExperiment
 from vnemu.traffic.iperf3 import Flow
 from vnemu.traffic.isolation import Proof
 from vnemu.traffic.ping import Probe, wall_clock_offset
-from vnemu.verbs.state import State
 
 _TICK_S = 0.25
 _ROOM_FOR_TICK_S = 0.005
@@ -117,9 +116,9 @@ class _Step:
     event: Event | None = field(compare=False, default=None)
 
     @property
-    def can_be_overtaken(self) -> bool:
-        """Whether a later event may be carried out together with this one."""
-        return self.event is not None and self.event.can_be_overtaken
+    def only_reshapes(self) -> bool:
+        """Whether it is an event that only changes qualities."""
+        return self.event is not None and self.event.only_reshapes
 
 
 @contextmanager
@@ -131,6 +130,7 @@ def _punctual() -> Iterator[None]:
     root), this thread goes before the programs of the lab, which do not inherit it.
     """
     before = sys.getswitchinterval()
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()
     gc.freeze()
@@ -139,7 +139,7 @@ def _punctual() -> Iterator[None]:
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setscheduler(0, policy, priority)
         gc.unfreeze()
         sys.setswitchinterval(before)
 
@@ -223,9 +223,9 @@ class _Run:
 
     def _overtaking(self, step: _Step, steps: deque[_Step]) -> Iterator[Event]:
         """The events after `step` that are due as well: late ones are caught up with in one go."""
-        while step.can_be_overtaken and steps:
+        while step.only_reshapes and steps:
             later = steps[0].event
-            if later is None or not steps[0].can_be_overtaken or later.at > self._clock():
+            if later is None or not steps[0].only_reshapes or later.at > self._clock():
                 return
             steps.popleft()
             yield later
@@ -262,7 +262,7 @@ class _Run:
         begun = self._clock()
         if events[0].prove is not None:
             self._prove(events[0].prove)
-        elif events[0].can_be_overtaken:
+        elif events[0].only_reshapes:
             self._lab.do(*verbs)
         else:
             with sampler.changing(self._lab):
@@ -277,7 +277,7 @@ class _Run:
         """Tell the user; of an entry with many events one a second at most."""
         since = [begun - self._told[entry] for entry in event.entries if entry in self._told]
         once = any(self._experiment.entries[entry - 1].events == 1 for entry in event.entries)
-        pause = _TOLD_EVERY_S if event.can_be_overtaken else _FAULT_TOLD_EVERY_S
+        pause = _TOLD_EVERY_S if event.only_reshapes else _FAULT_TOLD_EVERY_S
         if once or len(since) < len(event.entries) or max(since) >= pause:
             self._told.update(dict.fromkeys(event.entries, begun))
             self._sink(TimelineFired(event.at, begun, event.what))
@@ -285,7 +285,7 @@ class _Run:
     def _ideals_are_due(self, at: float | None = None) -> None:
         # A step is carried out just after its time: flows that begin then count.
         now = self._clock() if at is None else at
-        self._ideals.due(now, State(self._lab.topology, self._lab.mapping))
+        self._ideals.due(now, self._lab.state)
 
     def _prove(self, pair: tuple[str, str]) -> None:
         verdict = self._proofs[pair].run()

@@ -60,8 +60,11 @@ class Event:
         return ", ".join(str(verb) for verb in self.verbs)
 
     @property
-    def can_be_overtaken(self) -> bool:
-        """Whether a later event may be carried out together with this one."""
+    def only_reshapes(self) -> bool:
+        """Whether qualities change and nothing else: all stays in its place.
+
+        Then a later one may be carried out together with it.
+        """
         return bool(self.verbs) and all(isinstance(verb, Reshape) for verb in self.verbs)
 
 

@@ -48,32 +48,24 @@ def with_cut(topology: Topology, name: str, direction: str | None, is_cut: bool)
     return topology.with_physical_links({name: replace(link, cut=cut)})
 
 
-def failed(topology: Topology, name: str, direction: str | None = None) -> Topology:
-    """The topology after a physical link (in a direction; None: both) or an RM failed.
+def with_failure(
+    topology: Topology, name: str, direction: str | None, has_failed: bool
+) -> Topology:
+    """The topology with a physical link (in a direction; None: both) or an RM failed, or repaired.
 
     Raises:
         InputError: if there is no such link, RM or direction.
     """
     if direction is not None:
-        return with_cut(topology, _physical(topology, name).name, direction, True)
+        return with_cut(topology, _physical(topology, name).name, direction, has_failed)
+    underlay = topology.underlay
     if _is_machine(topology, name):
-        return _with_failed_machines(topology, topology.underlay.failed_machines | {name})
-    link = replace(_physical(topology, name), failed=True)
-    return topology.with_physical_links({name: link})
-
-
-def repaired(topology: Topology, name: str, direction: str | None = None) -> Topology:
-    """The topology after the repair of a physical link (in a direction; None: both) or an RM.
-
-    Raises:
-        InputError: if there is no such link, RM or direction.
-    """
-    if direction is not None:
-        return with_cut(topology, _physical(topology, name).name, direction, False)
-    if _is_machine(topology, name):
-        return _with_failed_machines(topology, topology.underlay.failed_machines - {name})
-    link = replace(_physical(topology, name), failed=False, cut=frozenset())
-    return topology.with_physical_links({name: link})
+        others = underlay.failed_machines - {name}
+        machines = others | {name} if has_failed else others
+        return replace(topology, underlay=replace(underlay, failed_machines=machines))
+    link = _physical(topology, name)
+    cut = link.cut if has_failed else frozenset()
+    return topology.with_physical_links({name: replace(link, failed=has_failed, cut=cut)})
 
 
 def _is_machine(topology: Topology, name: str) -> bool:
@@ -88,7 +80,3 @@ def _physical(topology: Topology, name: str) -> PhysicalLink:
         message = f"there is no physical link or machine '{name}'"
         raise InputError([Problem("", message, instead_of(name, names))])
     return link
-
-
-def _with_failed_machines(topology: Topology, machines: frozenset[str]) -> Topology:
-    return replace(topology, underlay=replace(topology.underlay, failed_machines=machines))

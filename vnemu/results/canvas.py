@@ -16,7 +16,6 @@ from vnemu.results.files import write_atomic
 # Okabe and Ito, "Color Universal Design" (2008), without its yellow, too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 GREY = "#666666"
-PALE = "#cccccc"
 DPI = 150
 
 

@@ -124,7 +124,6 @@ Name = Annotated[
 NodePath = Annotated[str, AfterValidator(check_node_path)]
 LinkRate = Annotated[Rate, AfterValidator(check_rate)]
 NONE = "none"
-RateOrNone = LinkRate | Literal["none"]
 Span = Annotated[Duration, AfterValidator(_positive)]
 Delay = Annotated[Duration, AfterValidator(_check_delay)]
 Jitter = Annotated[Duration, AfterValidator(_check_jitter)]

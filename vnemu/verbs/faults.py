@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vnemu.model.faults import failed, repaired, with_carrier, with_cut
+from vnemu.model.faults import with_carrier, with_cut, with_failure
 from vnemu.verbs.remap import remapped
 from vnemu.verbs.state import State
 
@@ -54,7 +54,7 @@ class Cut:
         return replace(state, topology=with_cut(state.topology, self.link, self.direction, True))
 
     def __str__(self) -> str:
-        return " ".join(("cut", self.link, *filter(None, [self.direction])))
+        return _words("cut", self.link, self.direction)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Mend:
         return replace(state, topology=with_cut(state.topology, self.link, self.direction, False))
 
     def __str__(self) -> str:
-        return " ".join(("mend", self.link, *filter(None, [self.direction])))
+        return _words("mend", self.link, self.direction)
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Fail:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
-        topology = failed(state.topology, self.name, self.direction)
+        topology = with_failure(state.topology, self.name, self.direction, True)
         return remapped(replace(state, topology=topology), f"{self.name} failed")
 
     def __str__(self) -> str:
-        return " ".join(("fail", self.name, *filter(None, [self.direction])))
+        return _words("fail", self.name, self.direction)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,12 @@ class Repair:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
-        topology = repaired(state.topology, self.name, self.direction)
+        topology = with_failure(state.topology, self.name, self.direction, False)
         return remapped(replace(state, topology=topology), f"{self.name} was repaired")
 
     def __str__(self) -> str:
-        return " ".join(("repair", self.name, *filter(None, [self.direction])))
+        return _words("repair", self.name, self.direction)
+
+
+def _words(verb: str, name: str, direction: str | None) -> str:
+    return f"{verb} {name} {direction}" if direction else f"{verb} {name}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from vnemu.embedding.paths import rerouted
 from vnemu.errors import InputError, Problem
@@ -28,20 +30,23 @@ class Move:
     avoid: Path = ()
     paths: tuple[Path, ...] = ()
 
+    @property
+    def wanted(self) -> tuple[Path, ...]:
+        """The paths that were asked for; empty to have one chosen."""
+        return self.paths or ((self.path,) if self.path else ())
+
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         topology = state.topology
         link = virtual_link(topology, self.link)
-        wanted = self.paths or ((self.path,) if self.path else ())
-        _check_known(state, [*self.avoid], [machine for path in wanted for machine in path])
-        moved = topology.with_links({link.path: replace(link, paths=wanted)})
-        avoid = set(self.avoid) if wanted else {*self.avoid, *out_of_order(state)}
+        _check_known(state, self.avoid, chain.from_iterable(self.wanted))
+        moved = topology.with_links({link.path: replace(link, paths=self.wanted)})
+        avoid = set(self.avoid) if self.wanted else {*self.avoid, *out_of_order(state)}
         mapping = rerouted(moved, state.mapping, [link.path], avoid)
         return replace(state, topology=moved, mapping=mapping)
 
     def __str__(self) -> str:
-        wanted = self.paths or ((self.path,) if self.path else ())
-        to = f" to {' and '.join('-'.join(path) for path in wanted)}" if wanted else ""
+        to = f" to {' and '.join('-'.join(path) for path in self.wanted)}" if self.wanted else ""
         around = f" around {', '.join(self.avoid)}" if self.avoid else ""
         return f"move {self.link}{to}{around}"
 
@@ -57,7 +62,7 @@ def out_of_order(state: State) -> list[str]:
     return [*links, *underlay.failed_machines]
 
 
-def _check_known(state: State, avoid: list[str], path: list[str]) -> None:
+def _check_known(state: State, avoid: Iterable[str], path: Iterable[str]) -> None:
     underlay = state.topology.underlay
     machines = list(underlay.machines)
     either = [*machines, *underlay.links]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from vnemu.cli.progress import bar, say
 from vnemu.errors import InputError
 from vnemu.events import Event, Note, Progress, Sink
 from vnemu.results.calibration import HEADINGS, Calibration, cells, markdown_table, text_lines
@@ -14,14 +15,9 @@ from vnemu.results.calibration_store import stored
 _PRIVATE = "private kernel"
 
 
-@contextmanager
-def watched() -> Iterator[Sink]:
+def watched() -> AbstractContextManager[Sink]:
     """A sink that shows the progress on stderr while the context lasts."""
-    if sys.stderr.isatty():
-        with _bar() as sink:
-            yield sink
-    else:
-        yield _Lines().take
+    return _bar() if sys.stderr.isatty() else nullcontext(_Lines().take)
 
 
 class _Lines:
@@ -35,38 +31,27 @@ class _Lines:
         match event:
             case Progress() if event.step != self._part:
                 self._part = event.step
-                _say(f"{event.done:3} of about {event.total} s: {event.step}")
+                say(f"{event.done:3} of about {event.total} s: {event.step}")
             case Note():
-                _say(f"  {event.text}")
+                say(f"  {event.text}")
             case _:
                 pass
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 @contextmanager
 def _bar() -> Iterator[Sink]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
+    with bar("{task.description:16}", "{task.completed:.0f} of about {task.total:.0f} s") as (
+        progress,
+        task,
+    ):
+        progress.update(task, total=1)
 
-    progress = RichProgress(
-        TextColumn("{task.description:16}"),
-        BarColumn(),
-        TextColumn("{task.completed:.0f} of about {task.total:.0f} s"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = progress.add_task("setting up", total=1)
+        def take(event: Event) -> None:
+            if isinstance(event, Progress):
+                progress.update(
+                    task, description=event.step, completed=event.done, total=event.total
+                )
 
-    def take(event: Event) -> None:
-        if isinstance(event, Progress):
-            progress.update(task, description=event.step, completed=event.done, total=event.total)
-
-    with progress:
         yield take
 
 

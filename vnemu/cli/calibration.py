@@ -40,11 +40,8 @@ class _Lines:
 
 @contextmanager
 def _bar() -> Iterator[Sink]:
-    with bar("{task.description:16}", "{task.completed:.0f} of about {task.total:.0f} s") as (
-        progress,
-        task,
-    ):
-        progress.update(task, total=1)
+    columns = ("{task.description:16}", "{task.completed:.0f} of about {task.total:.0f} s")
+    with bar(*columns, total=1) as (progress, task):
 
         def take(event: Event) -> None:
             if isinstance(event, Progress):

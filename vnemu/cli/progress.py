@@ -27,11 +27,14 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bar(*columns: str, **fields: Any) -> Iterator[tuple[RichProgress, TaskID]]:
+def bar(
+    *columns: str, total: float | None = None, **fields: Any
+) -> Iterator[tuple[RichProgress, TaskID]]:
     """A live bar on stderr, and the one task that it shows.
 
     Parameters:
         columns: what stands beside the bar, as rich formats it; the first before it.
+        total: when it is full; None: not known yet.
         fields: of the task, at first.
     """
     from rich.console import Console
@@ -47,7 +50,7 @@ def bar(*columns: str, **fields: Any) -> Iterator[tuple[RichProgress, TaskID]]:
         transient=True,
     )
     with progress:
-        yield progress, progress.add_task("setting up", total=None, **fields)
+        yield progress, progress.add_task("setting up", total=total, **fields)
 
 
 class _Lines:

@@ -19,6 +19,7 @@ from vnemu.results.record import (
     RunWriter,
     read_run,
 )
+from vnemu.results.writer import COLUMNS
 
 
 def some_info(**changes: object) -> RunInfo:
@@ -50,6 +51,7 @@ def written(folder: Path) -> RunWriter:
     for step in range(101):
         writer.flow(step / 10, "a", step * 1000, step * 1001)
         writer.link(step / 10, "a/core", "r1>r2", step * 1100, step, 0, 7)
+        writer.path(step / 10, "a/core", "r1>r2", "rm1-rm2", step * 500)
     writer.probe(1.0, "p", 0, 9.5)
     writer.probe(1.01, "p", 1, None)
     return writer
@@ -66,6 +68,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (run.proofs[0].from_, run.proofs[0].sent) == ("a", {"broadcast": 12})
     assert run.flows["a"].goodput_bytes[-1] == 100_000
     assert run.links["a/core", "r1>r2"].backlog_bytes[3] == 7
+    assert run.paths["a/core", "r1>r2", "rm1-rm2"].bytes[3] == 1500
     assert [str(rtt) for rtt in run.probes["p"].rtt_ms] == ["9.5", "nan"]
 
 
@@ -86,7 +89,7 @@ def test_lines_are_there_before_the_writer_is_closed(tmp_path: Path) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("name", ["journal.jsonl", "flows.csv", "links.csv", "probes.csv"])
+@pytest.mark.parametrize("name", ["journal.jsonl", *COLUMNS])
 @pytest.mark.parametrize("cut", [1, 3, 9])
 def test_a_half_written_last_line_is_left_out(tmp_path: Path, name: str, cut: int) -> None:
     written(tmp_path / "run").close()
@@ -99,6 +102,7 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path, name: str, cut: in
         "journal.jsonl": len(run.ideals) + len(run.firings) + len(run.proofs),
         "flows.csv": 1 + sum(len(s.time_s) for s in run.flows.values()),
         "links.csv": 1 + sum(len(s.time_s) for s in run.links.values()),
+        "paths.csv": 1 + sum(len(s.time_s) for s in run.paths.values()),
         "probes.csv": 1 + sum(len(s.time_s) for s in run.probes.values()),
     }
     assert read[name] == whole

@@ -68,6 +68,10 @@ def fig6_info(expect: tuple[dict[str, Any], ...] = (), **changes: object) -> Run
     return info.model_copy(update=changes)
 
 
+SPREAD = {"spread": "b/core", "direction": "r1>r2", "phase": 1, "within": "3%"}
+PARTS = {"rm1-rm2": 0.52, "rm1-rm3-rm2": 0.48}
+
+
 def fig6_run(
     folder: Path,
     *expect: dict[str, Any],
@@ -89,6 +93,9 @@ def fig6_run(
             for name, total in sums.items():
                 writer.flow(at, name, round(total), round(total))
                 writer.link(at, f"{name}/core", "r1>r2", round(total * 1.05), step, step // 100, 5)
+                if name == "b":
+                    for path, part in PARTS.items():
+                        writer.path(at, "b/core", "r1>r2", path, round(total * 1.05 * part))
                 sums[name] += LEVELS[name][step >= 200] * 1e5 / 8
             writer.probe(at, "ping", step, None if step in lost else 1.0)
         if end:
@@ -126,6 +133,7 @@ def test_expectations_that_are_met(tmp_path: Path) -> None:
         {"event": 1, "settle": "300ms"},
         {"probe": "ping", "lost": 0, "event": 1},
         {"probe": "ping", "lost": 0},
+        {"spread": "b/core", "direction": "r1>r2", "phase": 1, "within": "5%"},
     )
     assert judged(folder) == [
         ("flow a, phase 2: goodput within 2% of the ideal 28.69 Mbit/s",
@@ -135,6 +143,8 @@ def test_expectations_that_are_met(tmp_path: Path) -> None:
         (f"all flows: settled within 300ms after event 1 ({WHAT})", "a 0 s, b 0 s", True),
         (f"probe ping: at most 0 lost in the second after event 1 ({WHAT})", "0 of 11", True),
         ("probe ping: at most 0 lost", "0 of 401", True),
+        ("b/core (r1>r2), phase 1: the same part on each of its paths, within 5%",
+         "52.0% by rm1-rm2 and 48.0% by rm1-rm3-rm2", True),
     ]  # fmt: skip
 
 
@@ -151,6 +161,10 @@ def test_expectations_that_are_met(tmp_path: Path) -> None:
         ({"probe": "ping", "lost": 1}, "2 of 401"),
         ({"probe": "ping", "lost": 0, "event": 1}, "1 of 11"),
         ({"isolated": ["a", "b"]}, "it was not tried: add prove_isolation"),
+        (SPREAD, "52.0% by rm1-rm2 and 48.0% by rm1-rm3-rm2"),
+        ({**SPREAD, "spread": "a/core"}, "nothing passed it, or it has only one path"),
+        ({**SPREAD, "spread": "a/cor"}, "there is no link a/cor: the experiment has a/core"),
+        ({**SPREAD, "direction": "r2>r1"}, "there is no direction r2>r1"),
         ({"phase": 1}, "name one of flow"),
     ],
 )

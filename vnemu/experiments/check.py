@@ -14,6 +14,7 @@ from vnemu.schema.experiment import (
     LossExpectation,
     ProbeDoc,
     SettleExpectation,
+    SpreadExpectation,
 )
 from vnemu.schema.load import LoadedExperiment, problem
 from vnemu.schema.timeline import (
@@ -246,6 +247,9 @@ class _Checker:
                     self._known(expected.probe, probes, "probe", (*where, "probe"))
                     if expected.event is not None:
                         self._check_event(expected.event, where)
+                case SpreadExpectation():
+                    self._known(expected.spread, self._topology.links, "link", (*where, "spread"))
+                    self._check_number(expected.phase, self._phases(), "phase", where)
                 case IsolationExpectation():
                     proofs = [
                         e.prove_isolation

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers import tc
@@ -20,10 +21,15 @@ from vnemu.traffic.iperf3 import Flow
 
 @dataclass(frozen=True)
 class _Shaped:
-    """One direction of a VL that crosses physical links, counted by its class on the last one."""
+    """One direction of a VL that crosses physical links, counted by its class on the last one.
+
+    Parameters:
+        path: which one it is, of a VL over several.
+    """
 
     link: str
     direction: str
+    path: str
     index: int
     minor: int
 
@@ -42,24 +48,35 @@ class _Total:
     """What one direction of a VL was counted with, at all the places where it ever was."""
 
     places: dict[_Shaped | _Patched, tc.Counters] = field(default_factory=dict)
-    gone: list[tc.Counters] = field(default_factory=list)
+    gone: list[tuple[_Shaped | _Patched, tc.Counters]] = field(default_factory=list)
 
     def add(self, place: _Shaped | _Patched, counters: tc.Counters) -> None:
         """Take what is counted at a place now."""
         before = self.places.get(place)
         if before is not None and counters.bytes < before.bytes:
-            self.gone.append(before)  # it was made anew when the VL came back
+            self.gone.append((place, before))  # it was made anew when the VL came back
         self.places[place] = counters
 
     def sum(self, present: set[_Shaped | _Patched]) -> tc.Counters:
         """All together; what waits, only at the places where it is now."""
-        parts = [*self.gone, *self.places.values()]
+        parts = [counters for _, counters in self._all()]
         return tc.Counters(
             bytes=sum(part.bytes for part in parts),
             packets=sum(part.packets for part in parts),
             drops=sum(part.drops for part in parts),
             backlog=sum(self.places[place].backlog for place in present),
         )
+
+    def octets(self) -> dict[str, int]:
+        """The octets on each path of a VL that had several at a time."""
+        found: dict[str, int] = {}
+        for place, counters in self._all():
+            if isinstance(place, _Shaped) and place.path:
+                found[place.path] = found.get(place.path, 0) + counters.bytes
+        return found
+
+    def _all(self) -> Iterator[tuple[_Shaped | _Patched, tc.Counters]]:
+        return chain(self.gone, self.places.items())
 
 
 class LinkCounters:
@@ -93,13 +110,15 @@ class LinkCounters:
             device = lab.topology.vifs[nic]
             self._patched[device] = _Patched(path, direction, device)
             return
-        for way in lab.mapping.paths[path].ways:
+        ways = lab.mapping.paths[path].ways
+        for way in ways:
             physical, before, behind = list(way.hops())[-1 if forward else 0]
             machine = before if forward else behind
             name = machine_namespace(machine)
             device = lab.topology.underlay.ports[physical, machine]
             index = lab.kernel.namespaces[name].indices[device]
-            shaped = _Shaped(path, direction, index, vl_class(way.number))
+            name_of_path = "-".join(way.machines) if len(ways) > 1 else ""
+            shaped = _Shaped(path, direction, name_of_path, index, vl_class(way.number))
             self._shaped.setdefault(name, []).append(shaped)
 
     def read(self) -> Iterator[tuple[str, str, tc.Counters]]:
@@ -111,6 +130,12 @@ class LinkCounters:
             present.setdefault(key, set()).add(place)
         for key, places in present.items():
             yield *key, self._totals[key].sum(places)
+
+    def octets_by_path(self) -> Iterator[tuple[str, str, str, int]]:
+        """VL, direction, path and octets as last read, of VLs over several paths."""
+        for (link, direction), total in self._totals.items():
+            for path, octets in total.octets().items():
+                yield link, direction, path, octets
 
     def _read(self) -> Iterator[tuple[_Shaped | _Patched, tc.Counters]]:
         for name, entries in self._shaped.items():
@@ -211,6 +236,8 @@ class Sampler:
             self._writer.link(
                 at, link, direction, found.bytes, found.packets, found.drops, found.backlog
             )
+        for link, direction, path, octets in self._links.octets_by_path():
+            self._writer.path(at, link, direction, path, octets)
 
     def stop(self) -> None:
         """Take a last sample and end."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from vnemu.results.activity import SLACK_SAMPLES, active_span
 from vnemu.results.expectations import evaluate
 from vnemu.results.impact import carried_events, event_results, probe_result
 from vnemu.results.phases import Phase, cut_phases, measured_span, step_mean
-from vnemu.results.reader import FlowSamples, LinkSamples, Run
+from vnemu.results.reader import FlowSamples, LinkSamples, PathSamples, Run
 from vnemu.results.runinfo import FlowInfo
 from vnemu.results.schema import (
     Conditions,
@@ -71,7 +73,8 @@ def _phase(run: Run, phase: Phase, end_s: float) -> PhaseResult:
     flows = {flow.name: _flow_in_phase(run, flow, phase) for flow in run.info.flows}
     links: dict[str, dict[str, LinkInPhase]] = {}
     for (link, direction), samples in run.links.items():
-        links.setdefault(link, {})[direction] = _link_in_phase(samples, phase)
+        paths = {p: s for (*of, p), s in run.paths.items() if of == [link, direction]}
+        links.setdefault(link, {})[direction] = _link_in_phase(samples, paths, phase)
     return PhaseResult(
         start_s=_round(phase.start_s),
         end_s=_round(phase.end_s),
@@ -100,7 +103,9 @@ def _flow_in_phase(run: Run, flow: FlowInfo, phase: Phase) -> FlowInPhase | None
     )
 
 
-def _link_in_phase(samples: LinkSamples, phase: Phase) -> LinkInPhase:
+def _link_in_phase(
+    samples: LinkSamples, paths: Mapping[str, PathSamples], phase: Phase
+) -> LinkInPhase:
     span = measured_span(phase)
     rate = mean_rate(samples.time_s, samples.bytes, *span) if span else 0.0
     edges = [phase.start_s, phase.end_s]
@@ -110,7 +115,14 @@ def _link_in_phase(samples: LinkSamples, phase: Phase) -> LinkInPhase:
         rate_mbit=_round(rate),
         dropped=round(float(drops[1] - drops[0])),
         backlog_max_bytes=int(samples.backlog_bytes[inside].max(initial=0)),
+        paths_percent=_paths_percent(paths, span) if span else {},
     )
+
+
+def _paths_percent(paths: Mapping[str, PathSamples], span: tuple[float, float]) -> dict[str, float]:
+    rates = {name: mean_rate(each.time_s, each.bytes, *span) for name, each in paths.items()}
+    total = sum(rates.values())
+    return {name: round(100 * rate / total, 2) for name, rate in rates.items()} if total else {}
 
 
 def _notes(run: Run) -> tuple[str, ...]:

@@ -17,11 +17,17 @@ from vnemu.schema.experiment import (
     IsolationExpectation,
     LossExpectation,
     SettleExpectation,
+    SpreadExpectation,
 )
 
-_DOC: TypeAdapter[
-    IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation
-] = TypeAdapter(ExpectationDoc)
+_Doc = (
+    IsolationExpectation
+    | LossExpectation
+    | SettleExpectation
+    | SpreadExpectation
+    | GoodputExpectation
+)
+_DOC: TypeAdapter[_Doc] = TypeAdapter(ExpectationDoc)
 
 AFTER_EVENT_S = 1.0
 
@@ -55,10 +61,7 @@ def _judge(document: Mapping[str, Any], result: Result) -> ExpectationResult:
     return ExpectationResult(text=text, measured=measured, met=met)
 
 
-def _text(
-    doc: IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation,
-    result: Result,
-) -> str:
+def _text(doc: _Doc, result: Result) -> str:
     match doc:
         case GoodputExpectation():
             return f"{_who(doc)}, phase {doc.phase}: goodput {_bounds(doc, result)}"
@@ -68,14 +71,14 @@ def _text(
         case LossExpectation():
             when = _when(doc.event, result) if doc.event else ""
             return f"probe {doc.probe}: at most {doc.lost} lost{when}"
+        case SpreadExpectation():
+            where = f"{doc.spread} ({doc.direction}), phase {doc.phase}"
+            return f"{where}: the same part on each of its paths, within {doc.within}"
         case IsolationExpectation():
             return f"nothing sent in network {doc.isolated[0]} is seen in {doc.isolated[1]}"
 
 
-def _measure(
-    doc: IsolationExpectation | LossExpectation | SettleExpectation | GoodputExpectation,
-    result: Result,
-) -> tuple[str, bool]:
+def _measure(doc: _Doc, result: Result) -> tuple[str, bool]:
     match doc:
         case GoodputExpectation():
             return _goodput(doc, result)
@@ -83,6 +86,8 @@ def _measure(
             return _settle(doc, result)
         case LossExpectation():
             return _loss(doc, result)
+        case SpreadExpectation():
+            return _spread(doc, result)
         case IsolationExpectation():
             return _isolation(doc, result)
 
@@ -238,6 +243,19 @@ def _loss(doc: LossExpectation, result: Result) -> tuple[str, bool]:
     if sent == 0:
         raise _NotThere("no probe was sent")
     return f"{lost} of {sent}", lost <= doc.lost
+
+
+def _spread(doc: SpreadExpectation, result: Result) -> tuple[str, bool]:
+    phase = _phase(doc.phase, result)
+    _known("link", [doc.spread], phase.links)
+    _known("direction", [doc.direction], phase.links[doc.spread])
+    parts = phase.links[doc.spread][doc.direction].paths_percent
+    if not parts:
+        raise _NotThere("nothing passed it, or it has only one path")
+    text = listed([f"{part:.1f}% by {path}" for path, part in parts.items()])
+    equal = 100 / len(parts)
+    most = doc.within.fraction * equal + 1e-9
+    return text, all(abs(part - equal) <= most for part in parts.values())
 
 
 def _isolation(doc: IsolationExpectation, result: Result) -> tuple[str, bool]:

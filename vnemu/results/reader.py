@@ -51,6 +51,14 @@ class LinkSamples:
 
 
 @dataclass(frozen=True)
+class PathSamples:
+    """A cumulative counter of what one direction of a VL has sent on one of its paths."""
+
+    time_s: Array
+    bytes: Array
+
+
+@dataclass(frozen=True)
 class ProbeSamples:
     """Pings by the time they were sent; `rtt_ms` is NaN for a lost one."""
 
@@ -63,8 +71,9 @@ class ProbeSamples:
 class Run:
     """A run folder as read.
 
-    ``flows`` and ``probes`` go by name, ``links`` by (link, direction). ``bad_lines``
-    counts the lines that could not be read.
+    ``flows`` and ``probes`` go by name, ``links`` by (link, direction), ``paths`` (of VLs
+    over several) by (link, direction, path). ``bad_lines`` counts the lines that could
+    not be read.
     """
 
     folder: Path
@@ -75,6 +84,7 @@ class Run:
     end: EndEntry | None = None
     flows: dict[str, FlowSamples] = field(default_factory=dict)
     links: dict[tuple[str, str], LinkSamples] = field(default_factory=dict)
+    paths: dict[tuple[str, str, str], PathSamples] = field(default_factory=dict)
     probes: dict[str, ProbeSamples] = field(default_factory=dict)
     bad_lines: int = 0
 
@@ -106,6 +116,7 @@ def read_run(folder: Path) -> Run:
     ]
     flows = _table(folder, "flows.csv", 1, bad)
     links = _table(folder, "links.csv", 2, bad)
+    paths = _table(folder, "paths.csv", 3, bad)
     probes = _table(folder, "probes.csv", 1, bad)
     ends = [entry for entry in journal if isinstance(entry, EndEntry)]
     return Run(
@@ -118,6 +129,7 @@ def read_run(folder: Path) -> Run:
         end=ends[-1] if ends else None,
         flows={key[0]: FlowSamples(*columns) for key, columns in flows.items()},
         links={(key[0], key[1]): LinkSamples(*columns) for key, columns in links.items()},
+        paths={(key[0], key[1], key[2]): PathSamples(*columns) for key, columns in paths.items()},
         probes={key[0]: ProbeSamples(*columns) for key, columns in probes.items()},
         bad_lines=bad.count,
     )

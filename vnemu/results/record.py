@@ -6,7 +6,7 @@ topology.yaml experiment.yaml  the resolved files, defaults and overrides includ
 plan.txt                       the plan, in words
 traces/                        what the timeline replays, if it does
 journal.jsonl                  ideals, events, proofs and the end, as they happened
-flows.csv links.csv probes.csv raw samples
+flows.csv links.csv paths.csv probes.csv   raw samples
 logs/                          the programs' own logs
 result.json report.html goodput.png goodput.svg underlay.svg   made from the above
 ```
@@ -14,7 +14,14 @@ result.json report.html goodput.png goodput.svg underlay.svg   made from the abo
 Times are seconds since the start of the experiment (t0).
 """
 
-from vnemu.results.reader import FlowSamples, LinkSamples, ProbeSamples, Run, read_run
+from vnemu.results.reader import (
+    FlowSamples,
+    LinkSamples,
+    PathSamples,
+    ProbeSamples,
+    Run,
+    read_run,
+)
 from vnemu.results.runinfo import (
     Drawing,
     DrawnNetwork,
@@ -47,6 +54,7 @@ __all__ = [
     "IdealEntry",
     "LinkSamples",
     "Machine",
+    "PathSamples",
     "PlannedEvent",
     "ProbeInfo",
     "ProbeSamples",

@@ -68,6 +68,7 @@ def render_page(run: Run, result: Result, *, plot: str, links_plot: str, drawing
         links_plot=links_plot,
         drawing=drawing,
         links=rows[:MOST_LINK_ROWS],
+        several_paths=any(part.paths_percent for *_, part in rows),
         links_left_out=max(0, len(rows) - MOST_LINK_ROWS),
         command=shlex.join(result.conditions.command),
         trust=trust(run),

@@ -41,6 +41,9 @@ class LinkInPhase(ResultPart):
     )
     dropped: int = Field(description="packets dropped in the phase")
     backlog_max_bytes: int = Field(description="longest queue seen at a sample")
+    paths_percent: dict[str, float] = Field(
+        default={}, description="of a VL over several paths: what each carried of its octets"
+    )
 
 
 class PhaseResult(ResultPart):

@@ -22,6 +22,7 @@ from vnemu.results.runinfo import (
 COLUMNS = {
     "flows.csv": "time_s,flow,goodput_bytes,arrived_bytes",
     "links.csv": "time_s,link,direction,bytes,packets,drops,backlog_bytes",
+    "paths.csv": "time_s,link,direction,path,bytes",
     "probes.csv": "time_s,probe,seq,rtt_ms",
 }
 JOURNAL = "journal.jsonl"
@@ -148,6 +149,10 @@ class RunWriter:
         """Counters of one direction (``r1>r2``) of a VL (``network/link``)."""
         counters = f"{bytes_},{packets},{drops},{backlog_bytes}"
         self._line("links.csv", f"{time_s:.6f},{link},{direction},{counters}")
+
+    def path(self, time_s: float, link: str, direction: str, path: str, bytes_: int) -> None:
+        """What a VL over several paths has sent in one direction on one of them."""
+        self._line("paths.csv", f"{time_s:.6f},{link},{direction},{path},{bytes_}")
 
     def probe(self, time_s: float, probe: str, seq: int, rtt_ms: float | None) -> None:
         """A ping sent at `time_s`; `rtt_ms` is None when it is known to be lost."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from vnemu.schema.fields import Endpoints, LinkRate, Name, NodePath, Span, Strict
-from vnemu.schema.timeline import EventDoc
+from vnemu.schema.timeline import Direction, EventDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.units import Duration, Rate, Share, Size
 
@@ -105,6 +105,15 @@ class LossExpectation(Strict):
     event: EventName | None = None
 
 
+class SpreadExpectation(Strict):
+    """Each path of a VL over several carried the same part of a direction's octets, in a phase."""
+
+    spread: NodePath
+    direction: Direction
+    phase: Ordinal
+    within: Share = Field(description="of an equal part, on either side")
+
+
 class IsolationExpectation(Strict):
     """No frame sent in the first network was seen in the second (needs prove_isolation)."""
 
@@ -115,6 +124,7 @@ _EXPECTATIONS = {
     "isolated": IsolationExpectation,
     "probe": LossExpectation,
     "settle": SettleExpectation,
+    "spread": SpreadExpectation,
     "phase": GoodputExpectation,
 }
 
@@ -130,11 +140,13 @@ ExpectationDoc = Annotated[
     Annotated[IsolationExpectation, Tag("isolated")]
     | Annotated[LossExpectation, Tag("probe")]
     | Annotated[SettleExpectation, Tag("settle")]
+    | Annotated[SpreadExpectation, Tag("spread")]
     | Annotated[GoodputExpectation, Tag("phase")],
     Discriminator(
         _expectation_kind,
         custom_error_type="unknown_expectation",
-        custom_error_message="an expectation has one of the keys phase, settle, probe, isolated",
+        custom_error_message="an expectation has one of the keys "
+        "phase, settle, probe, spread, isolated",
     ),
 ]
 

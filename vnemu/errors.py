@@ -69,6 +69,10 @@ class ExperimentFailed(VnemuError):
     exit_status = 1
 
 
+class ConvergenceTimeout(ExperimentFailed):
+    """Routing did not converge in time; the message says who does not reach whom."""
+
+
 class KernelRefused(VnemuError):
     """The kernel refused an action that the plan holds for possible: our bug (exit status 4).
 

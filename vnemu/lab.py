@@ -15,17 +15,20 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vnemu import capsule
+from vnemu.drivers import router_os
 from vnemu.drivers.kernel import Kernel
 from vnemu.drivers.probe import require, require_change, settle
-from vnemu.drivers.processes import ProcessMaker
+from vnemu.drivers.processes import Ended, ProcessMaker
 from vnemu.drivers.transaction import carry_out as transact
+from vnemu.drivers.vr_init import Order
 from vnemu.embedding.mapping import Mapping as Embedding
 from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError, InternalError
@@ -37,6 +40,8 @@ from vnemu.nodes import VirtualNode
 from vnemu.plan.build import build
 from vnemu.plan.changed import changed_fragments, draining
 from vnemu.plan.diff import FragmentKey, Plan, diff
+from vnemu.plan.objects import node_namespace
+from vnemu.readiness import Readiness
 from vnemu.schema.load import load_topology
 from vnemu.schema.topology import VirtualLinkDoc
 from vnemu.schema.violations import read
@@ -78,12 +83,14 @@ class Lab:
             )
         topology, chosen = settle(self.topology)
         require(topology)
+        orders = router_os.orders(topology)
         if chosen:
             self._sink(Note(chosen))
         self._kernel = Kernel()
         try:
             self._processes = ProcessMaker()
             self._replan(State(topology, self.mapping), None)
+            self._start(self._processes, orders)
         except BaseException:
             self._close()
             raise
@@ -96,6 +103,40 @@ class Lab:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+    def _start(self, processes: ProcessMaker, orders: Mapping[str, Order]) -> None:
+        """Start the Router OSs, side by side."""
+        if orders:
+            spaces = self.kernel.namespaces
+            there = {p: (order, spaces[node_namespace(p)].fd) for p, order in orders.items()}
+            tell = partial(_tell_progress, self._sink, "start routers")
+            processes.start(there, tell)
+
+    def converge(self, timeout_s: float = 120.0, stable_only: Collection[str] = ()) -> None:
+        """Wait until the routing of all networks has converged; `vnemu.readiness` says when.
+
+        Networks without routing protocols are ready at once.
+
+        Parameters:
+            timeout_s: how long that may take, in seconds.
+            stable_only: networks of which not all need to reach all, such as those with
+                policies: it is enough that their routing tables do not change any more.
+
+        Raises:
+            ConvergenceTimeout: if it takes longer, saying who does not reach whom.
+            ExperimentFailed: if a program of a Router OS has ended.
+        """
+        processes = self._processes
+        assert processes is not None, "a lab that is up has it"
+        tell = partial(_tell_progress, self._sink, "routing")
+        readiness = Readiness(
+            self.topology, self.mapping, self.kernel, stable_only, tell, processes.complain
+        )
+        readiness.wait(timeout_s)
+
+    def ended_programs(self) -> list[Ended]:
+        """The programs of Router OSs that have ended by themselves so far, oldest first."""
+        return self._processes.ended() if self._processes is not None else []
 
     def _close(self) -> None:
         if self._processes is not None:
@@ -285,6 +326,10 @@ class Lab:
                 self._sink(Note(f"{note}, within {taken:.1f} ms"))
 
         return tell
+
+
+def _tell_progress(sink: Sink, step: str, done: int, total: int) -> None:
+    sink(Progress(step, done, total))
 
 
 @contextmanager

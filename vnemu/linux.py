@@ -31,6 +31,7 @@ _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_TIMERSLACK = 29
 _PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -95,6 +96,15 @@ def die_with_parent(signal_number: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of all orphans among the descendants (PR_SET_CHILD_SUBREAPER)."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def set_timer_slack(nanoseconds: int) -> None:
+    """How late the calling thread's sleeps may end (prctl(2), PR_SET_TIMERSLACK).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    _check(_libc.prctl(_PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0), "prctl")
 
 
 @contextmanager

@@ -54,6 +54,18 @@ class VirtualNode:
             argv, process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
         )
 
+    @property
+    def pid_1(self) -> int | None:
+        """The process id of its pid 1, as the capsule sees it; None: nothing ever ran in it."""
+        return self._processes.pid_1(self.node.path)
+
+    def log(self, program: str) -> str:
+        """What a program of the VR's Router OS (``bird``, ``zebra``, ``ospfd`` …) has logged.
+
+        What it logs by its own configuration to elsewhere is not in it.
+        """
+        return self._processes.log(self.node.path, program)
+
     def inside(self, call: Callable[[], T]) -> T:
         """Run `call` in the node's network namespace: to open a socket there, no more."""
         return self._kernel.inside(node_namespace(self.node.path), call)

@@ -247,14 +247,14 @@ def options() -> set[str]:
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("files.md", properties(topology_schema()) | properties(experiment_schema())),
+        ("files.md routing.md", properties(topology_schema()) | properties(experiment_schema())),
         ("results.md", properties(result_schema())),
         ("cli.md", options()),
         ("design.md", {path.parent.name for path in (ROOT / "vnemu").glob("*/__init__.py")}),
     ],
 )
 def test_nothing_is_left_out(page: str, words: set[str]) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in page.split())
     missing = [word for word in sorted(words) if not re.search(rf"(?<![\w-]){word}(?!\w)", text)]
     assert missing == []
 

@@ -18,7 +18,14 @@ IDEAL = 9.5
 
 
 def every_trial(pace: Pace) -> list[Trial]:
-    makers = (trials.ceilings, trials.guarantees, trials.no_delay, trials.delays, trials.chances)
+    makers = (
+        trials.ceilings,
+        trials.guarantees,
+        trials.no_delay,
+        trials.delays,
+        trials.chances,
+        trials.mischief,
+    )
     return [trials.rates(pace, math.inf)[0], *(make(pace) for make in makers)]
 
 
@@ -29,7 +36,7 @@ def test_a_trial_is_an_experiment_with_all_that_is_read(
 ) -> None:
     trial = every_trial(pace)[number]
     experiment = session._prepared(trial.document, tmp_path)[1]
-    there = {flow.name for flow in experiment.flows} | {probe.name for probe in experiment.probes}
+    there = {each.name for each in (*experiment.flows, *experiment.probes, *experiment.streams)}
     assert {case.source for case in trial.cases} <= there
     assert experiment.duration == pytest.approx(trial.seconds)
 

@@ -54,6 +54,9 @@ def written(folder: Path) -> RunWriter:
         writer.path(step / 10, "a/core", "r1>r2", "rm1-rm2", step * 500)
     writer.probe(1.0, "p", 0, 9.5)
     writer.probe(1.01, "p", 1, None)
+    writer.route(-0.1, "a/r1", "there", "10.0.0.0/30", ["10.1.0.1@eth0", "@eth1"], "bird", 32)
+    writer.route(5.5, "a/r1", "gone", "10.0.0.0/30", ["@eth1"], "bird", 32)
+    writer.control(1.0, [("a/r1", "eth0", way, "ospf", 3, 240) for way in ("in", "out")])
     return writer
 
 
@@ -70,6 +73,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert run.links["a/core", "r1>r2"].backlog_bytes[3] == 7
     assert run.paths["a/core", "r1>r2", "rm1-rm2"].bytes[3] == 1500
     assert [str(rtt) for rtt in run.probes["p"].rtt_ms] == ["9.5", "nan"]
+    assert run.routes.rows[0].next_hops == ("10.1.0.1@eth0", "@eth1")
+    assert run.control["a/r1", "eth0", "in", "ospf"].bytes[0] == 240
 
 
 def test_run_json_has_the_documented_keys(tmp_path: Path) -> None:
@@ -104,6 +109,8 @@ def test_a_half_written_last_line_is_left_out(tmp_path: Path, name: str, cut: in
         "links.csv": 1 + sum(len(s.time_s) for s in run.links.values()),
         "paths.csv": 1 + sum(len(s.time_s) for s in run.paths.values()),
         "probes.csv": 1 + sum(len(s.time_s) for s in run.probes.values()),
+        "routes.csv": 1 + len(run.routes.rows),
+        "control.csv": 1 + sum(len(s.time_s) for s in run.control.values()),
     }
     assert read[name] == whole
 

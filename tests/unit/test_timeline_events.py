@@ -129,6 +129,22 @@ def test_what_flaps(tmp_path: Path, entry: str, verbs: tuple[str, str]) -> None:
     assert tuple(what for _, what in shown(experiment)) == verbs
 
 
+def test_another_link_flaps_each_time(tmp_path: Path) -> None:
+    entry = "flap: a/*, down_for: 500ms, every: 1s"
+    found = [shown(load(tmp_path, entry)) for _ in range(2)]
+    assert found[0] == found[1]
+    downs = [what.removeprefix("down ") for _, what in found[0] if what.startswith("down")]
+    ups = [what.removeprefix("up ") for _, what in found[0] if what.startswith("up")]
+    assert downs == ups
+    links = {path for path, link in load(tmp_path, entry).topology.links.items() if not link.access}
+    assert set(downs) == {path for path in links if path.startswith("a/")}
+
+
+def test_a_network_that_flaps_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no network 'z'"):
+        load(tmp_path, "flap: z/*, down_for: 500ms, every: 1s")
+
+
 def test_every_lasts_until_the_end(tmp_path: Path) -> None:
     experiment = load(tmp_path, "every: 8s, from: 1s, reshape: a/core, limit: 5mbit")
     assert [at for at, _ in shown(experiment)] == [1, 9, 17]

@@ -76,6 +76,11 @@ def probe(pair: Pair, interval: str) -> Data:
     return {"name": pair.name, "from": pair.source, "to": pair.target, "interval": interval}
 
 
+def stream(pair: Pair, interval: str) -> Data:
+    """Return a stream of datagrams both ways that has the name of its pair."""
+    return {**probe(pair, interval), "udp": {}}
+
+
 def document(
     where: Data, seconds: float, *, traffic: Iterable[Data] = (), probes: Iterable[Data] = ()
 ) -> Data:

@@ -36,7 +36,7 @@ def goodput(row: CalibrationRow, run: Run, flow: str) -> CalibrationRow:
     takes seconds at 1 Mbit/s.
     """
     info = _flow(run, flow)
-    return _filled(row, measured=_arrived(run, info, _span(run, info)))
+    return filled(row, measured=_arrived(run, info, _span(run, info)))
 
 
 def part_of_ideal(row: CalibrationRow, run: Run, flow: str) -> CalibrationRow:
@@ -54,7 +54,7 @@ def at_last(row: CalibrationRow, run: Run, flow: str) -> CalibrationRow:
     start, stop = _span(run, info)
     middle = (start + stop) / 2
     if not all(_has_begun(samples, middle) for samples in run.flows.values()):
-        return _filled(row, note=_TOO_SLOW)
+        return filled(row, note=_TOO_SLOW)
     return _beside_ideal(row, run, info, (middle, stop))
 
 
@@ -68,32 +68,32 @@ def _beside_ideal(
     arrived = _arrived(run, flow, span)
     ideal = _ideal(run, flow.name, span)
     if ideal is None:
-        return _filled(row, note=_TOO_SLOW)
+        return filled(row, note=_TOO_SLOW)
     offered = _offered(run, flow, span) if flow.protocol == "udp" else ideal
     if offered >= ideal:
-        return _filled(row, requested=ideal, measured=arrived)
+        return filled(row, requested=ideal, measured=arrived)
     note = f"the sender came to {rate(offered)} only"
-    return _filled(row, requested=offered, measured=arrived, note=note)
+    return filled(row, requested=offered, measured=arrived, note=note)
 
 
 def one_way(row: CalibrationRow, run: Run, probe: str) -> CalibrationRow:
     """Half of the round-trip time of pings in ms, less nothing: median and 99th percentile."""
     times = _answered(run, probe) / 2
     if not len(times):
-        return _filled(row, note="no ping came back")
+        return filled(row, note="no ping came back")
     median, p99 = (float(np.percentile(times, part)) for part in (50, 99))
-    return _filled(row, measured=median, p99=p99)
+    return filled(row, measured=median, p99=p99)
 
 
 def jitter(row: CalibrationRow, run: Run, probe: str) -> CalibrationRow:
     """Half the width of the uniform jitter of one way in ms, from the quartiles of pings."""
     times = _answered(run, probe)
     if not len(times):
-        return _filled(row, note="no ping came back")
+        return filled(row, note="no ping came back")
     lower, upper = np.percentile(times, (25, 75))
     width = float(upper - lower) / _QUARTILES_APART
     margin = _Z * _QUARTILES_ERROR * width / math.sqrt(len(times))
-    return _filled(
+    return filled(
         row, measured=width, interval=(width - margin, width + margin), note=_count(len(times))
     )
 
@@ -103,7 +103,7 @@ def loss(row: CalibrationRow, run: Run, probe: str) -> CalibrationRow:
     times = run.probes[probe].rtt_ms
     lost = int(np.isnan(times).sum())
     low, high = binomial_interval(lost, len(times))
-    return _filled(
+    return filled(
         row,
         measured=_of_one_way(lost / len(times)),
         interval=(_of_one_way(low), _of_one_way(high)),
@@ -136,7 +136,8 @@ def _count(pings: int) -> str:
     return f"{pings} pings"
 
 
-def _filled(row: CalibrationRow, **values: object) -> CalibrationRow:
+def filled(row: CalibrationRow, **values: object) -> CalibrationRow:
+    """The row with what was measured, rounded."""
     rounded = {
         key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()
     }

@@ -94,7 +94,13 @@ class _Session:
         if rates.cases:
             yield from self._tried(rates)
         yield from beyond
-        for make in (trials.guarantees, trials.no_delay, trials.delays, trials.chances):
+        for make in (
+            trials.guarantees,
+            trials.no_delay,
+            trials.delays,
+            trials.chances,
+            trials.mischief,
+        ):
             yield from self._tried(make(self.pace))
         yield drift.row()
 

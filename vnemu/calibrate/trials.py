@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vnemu.calibrate import documents as doc
+from vnemu.calibrate.chances import corruption, duplicates, loss_in_bursts, reordering
 from vnemu.calibrate.documents import Data, Pair
 from vnemu.calibrate.readings import at_last, goodput, jitter, loss, one_way, part_of_ideal
-from vnemu.results.calibration import CalibrationRow
+from vnemu.results.calibration import CalibrationRow, What
 from vnemu.results.reader import Run
 from vnemu.results.words import rate
 
@@ -16,6 +17,9 @@ from vnemu.results.words import rate
 RATES_MBIT = ((1, 10), (100,), (1000,))
 DELAYS_MS = (1, 10, 50)
 LOSSES = (1, 10)
+BURSTS = (2, 20)
+"""Percent: the chance that a burst of losses begins with a frame, and that it ends."""
+DUPLICATES, CORRUPTED, REORDERED = 5, 5, 10
 JITTER_MS, ITS_DELAY_MS = 2, 10
 
 SHARED_MBIT, GUARANTEE_MBIT, COMPETITORS = 32, 8, 4
@@ -32,6 +36,8 @@ _STARTS_S = 5.0  # what many programs take to start in the private kernel, one u
 _UNBOUND = "40gbit"
 _FAST = "1gbit"
 _PING = "20ms"
+_BURSTS = {"p": f"{BURSTS[0]}%", "r": f"{BURSTS[1]}%"}
+_SKIPPED = "8ms"  # a frame that skips this delay overtakes the one 5 ms before it, no other
 _DENSE_PING = "5ms"  # further apart than the jitter moves two pings to each other
 
 
@@ -186,10 +192,31 @@ def chances(pace: Pace) -> Trial:
     return Trial("jitter and loss", made, pace.chance_s, tuple(cases), ("netem",))
 
 
+def mischief(pace: Pace) -> Trial:
+    """What else befalls frames by chance: bursts of losses, copies, wrong bits, overtaking."""
+    asked: tuple[tuple[What, str, float, Data, Reading], ...] = (
+        ("loss", "in bursts", 100 * BURSTS[0] / sum(BURSTS), {"loss": _BURSTS}, loss_in_bursts),
+        ("duplicate", "", DUPLICATES, {"duplicate": f"{DUPLICATES}%"}, duplicates),
+        ("corrupt", "", CORRUPTED, {"corrupt": f"{CORRUPTED}%"}, corruption),
+        ("reorder", "", REORDERED, {"reorder": f"{REORDERED}%", "delay": _SKIPPED}, reordering),
+    )
+    pairs, cases = [], []
+    for what, how, percent, link, read in asked:
+        pairs.append(Pair(f"some-{what}", {"rate": _FAST}, link))
+        case = f"{percent:.3g}%" + (f" {how}" if how else "") + ", one way"
+        row = CalibrationRow(what=what, case=case, unit="%", requested=float(percent))
+        cases.append(Case(row, pairs[-1].name, read))
+    probes = [doc.stream(pair, _DENSE_PING) for pair in pairs]
+    made = doc.document(doc.topology(pairs), pace.chance_s, probes=probes)
+    return Trial(
+        "bursts, copies, wrong bits, overtaking", made, pace.chance_s, tuple(cases), ("netem",)
+    )
+
+
 def expected_seconds(pace: Pace) -> float:
     """How long all trials together run, without their set-up."""
     every = [ceilings(pace), rates(pace, float("inf"))[0], guarantees(pace)]
-    every += [no_delay(pace), delays(pace), chances(pace)]
+    every += [no_delay(pace), delays(pace), chances(pace), mischief(pace)]
     return sum(trial.seconds for trial in every)
 
 

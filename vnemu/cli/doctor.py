@@ -20,7 +20,9 @@ from vnemu import capsule
 from vnemu.capsule import private
 from vnemu.drivers.probe import BY_NAME, probe
 from vnemu.drivers.processes import INSTALL, program
+from vnemu.drivers.router_os import DAEMONS, version
 from vnemu.errors import MissingCapability, VnemuError
+from vnemu.model.routing import Daemon
 
 NATIVE, USER, PRIVATE = "native (root)", "user namespace", "private kernel"
 WAYS = (NATIVE, USER, PRIVATE)
@@ -127,9 +129,17 @@ def _programs() -> list[Finding]:
         Finding(f"program: {name}", purpose, _everywhere(_installed(name)), False, INSTALL[name])
         for name, purpose in _PROGRAMS.items()
     ]
+    findings += [_router_os(daemon) for daemon in DAEMONS]
     scapy = _everywhere(find_spec("scapy") is not None)
     remedy = "pip install 'vnemu[proof]'"
     return [*findings, Finding("Python: scapy", "the proof of isolation", scapy, True, remedy)]
+
+
+def _router_os(daemon: Daemon) -> Finding:
+    found = version(daemon)
+    shown = f"Router OS: {daemon}" + (f" {found}" if found else "")
+    protocols = f"routing protocols (daemon: {daemon})"
+    return Finding(shown, protocols, _everywhere(bool(found)), True, INSTALL[DAEMONS[daemon]])
 
 
 def _everywhere(there: bool) -> dict[str, str]:

@@ -12,8 +12,9 @@ from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError, Problem
 from vnemu.model.overlay import Topology
 from vnemu.model.resolve import resolve
+from vnemu.routing.configuration import check_texts
 from vnemu.schema.document import Document
-from vnemu.schema.load import load_experiment, load_topology
+from vnemu.schema.load import Override, load_experiment, load_topology
 
 if TYPE_CHECKING:
     from vnemu.experiments.prepare import Experiment
@@ -24,11 +25,12 @@ _OF_EXPERIMENTS = ("topology", "traffic", "timeline", "probes", "duration", "exp
 
 @dataclass(frozen=True)
 class Planned:
-    """A topology and where it goes, from either kind of file."""
+    """A topology and where it goes, from either kind of file; an experiment may be many runs."""
 
     topology: Topology
     mapping: Mapping
     is_experiment: bool
+    runs: int = 1
 
 
 def is_experiment(path: Path) -> bool:
@@ -48,14 +50,24 @@ def read_any(path: Path, overrides: Sequence[str]) -> Planned:
         InputError: with everything that is wrong with it.
     """
     if is_experiment(path):
-        experiment = read_experiment(path, overrides, 1.0)[1]
-        return Planned(experiment.topology, experiment.mapping, True)
+        loaded, experiment = read_experiment(path, overrides, 1.0)
+        return Planned(
+            experiment.topology, experiment.mapping, True, _runs(path, loaded, overrides)
+        )
     topology = resolve(load_topology(path, overrides))
+    check_texts(topology)
     return Planned(topology, embed(topology), False)
 
 
+def _runs(path: Path, loaded: LoadedExperiment, overrides: Sequence[str]) -> int:
+    """How often the experiment is to be run; each setting of a sweep is checked."""
+    from vnemu.experiments.sweep import is_many, prepare_sweep
+
+    return len(prepare_sweep(path, loaded, overrides).info.runs) if is_many(loaded) else 1
+
+
 def read_experiment(
-    path: Path, overrides: Sequence[str], time_scale: float
+    path: Path, overrides: Sequence[str | Override], time_scale: float
 ) -> tuple[LoadedExperiment, Experiment]:
     """Read an experiment, checked in full.
 

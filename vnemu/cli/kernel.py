@@ -46,6 +46,7 @@ def enter_capsule(
     out: Path | None = None,
     later: Sequence[Topology] = (),
     more: Sequence[str] = (),
+    others: Sequence[Sequence[Topology]] = (),
 ) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
@@ -58,6 +59,7 @@ def enter_capsule(
         out: the run folder, if it may be anywhere.
         later: what the topology will become.
         more: arguments that the command gets in a private kernel beside its own.
+        others: of each further lab that will run there, its topology and what it will become.
 
     Returns:
         Why it is this kernel.
@@ -67,22 +69,24 @@ def enter_capsule(
         MissingCapability: naming what is declared, what is missing for it, and the way out.
         RanInside: when a private kernel has done it all.
     """
+    labs = [[topology, *later], *others]
     _check_out(out)
     if private.inside():
         capsule.enter()
-        _require_all(topology, later)
+        _require_all(labs)
         return os.environ[private.MARK]
-    why = _why_not_native(choice, topology, later)
+    why = _why_not_native(choice, labs)
     if not why:
         return "asked for" if choice == "native" else "it has all that the files ask for"
     enclosed = capsule.inside()
     raise RanInside(private.run_again(why, memory, enclosed=enclosed, writes=out, more=more))
 
 
-def _require_all(topology: Topology, later: Sequence[Topology]) -> None:
-    require(topology)
-    for before, after in pairwise([topology, *later]):
-        require_change(before, after)
+def _require_all(labs: Sequence[Sequence[Topology]]) -> None:
+    for topologies in labs:
+        require(topologies[0])
+        for before, after in pairwise(topologies):
+            require_change(before, after)
 
 
 def _check_out(out: Path | None) -> None:
@@ -95,12 +99,12 @@ def _check_out(out: Path | None) -> None:
         )
 
 
-def _why_not_native(choice: str, topology: Topology, later: Sequence[Topology]) -> str:
+def _why_not_native(choice: str, labs: Sequence[Sequence[Topology]]) -> str:
     """Enter a native capsule if that is allowed; return why it does not do, empty if it does."""
     try:
         capsule.enter()
         if choice != "private":
-            _require_all(topology, later)
+            _require_all(labs)
             return ""
     except MissingCapability as missing:
         if choice == "native":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +97,9 @@ class KernelChoice(StrEnum):
 
 @app.command("run")
 def run_experiment(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (YAML).")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="An experiment file (YAML).")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The run folder. [dim]default: runs/NAME-TIME[/]"),
@@ -115,6 +116,21 @@ def run_experiment(
     ] = None,
     memory: Memory = "2048mb",
     overrides: Overrides = None,
+    repeat: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Run it N times (each setting).")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V1,V2",
+            help="Run it with each of these values; KEY as for --set, or a routing option. "
+            "Repeatable.",
+        ),
+    ] = None,
+    go_on: Annotated[
+        Path | None,
+        typer.Option("--continue", metavar="DIR", help="Go on with a sweep that was stopped."),
+    ] = None,
     report: Annotated[
         bool, typer.Option(help="Make the plots and the report when the run has ended.")
     ] = True,
@@ -123,47 +139,27 @@ def run_experiment(
 
     Everything is recorded in a folder of its own: raw samples, result.json,
     report.html, plots. The exit status says whether the file's expect: conditions
-    were met.
+    were met. Repeats and sweeps have a folder for each run, and a summary.
 
     Example: [bold]vnemu run experiments/fig6-guarantee.yaml --time-scale 0.25[/]
     """
-    from vnemu.cli.files import read_experiment
-    from vnemu.cli.kernel import RanInside, enter_capsule, memory_bytes
-    from vnemu.cli.outcome import judge
-    from vnemu.cli.progress import shown
-    from vnemu.errors import VnemuError
-    from vnemu.results.record import RunWriter, claim_folder
+    from vnemu.cli import running
+    from vnemu.cli.kernel import memory_bytes
 
-    loaded, experiment = read_experiment(file, overrides or [], time_scale)
-    choice = kernel or loaded.doc.kernel
-    folder = out or _new_folder(experiment.name)
-    # A private kernel is slow to draw plots, and the record is all that they take.
-    more = ("--out", str(folder), "--no-report")
-    try:
-        why = enter_capsule(
-            choice, experiment.topology, memory_bytes(memory), folder, experiment.later, more
-        )
-    except RanInside as ended:
-        return judge(folder, ended.status, report=report)
-    claim_folder(folder)
-    try:
-        from vnemu.experiments.runner import run as run_recorded
-
-        with shown() as sink:
-            run_recorded(experiment, RunWriter(folder), loaded, sink, why)
-    except (VnemuError, KeyboardInterrupt) as error:
-        return judge(folder, complain(error), report=report)
-    return judge(folder, 0, report=report)
-
-
-def _new_folder(name: str) -> Path:
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = Path("runs") / stem
-    number = 2
-    while folder.exists():
-        folder = Path("runs") / f"{stem}-{number}"
-        number += 1
-    return folder
+    if (file is None) == (go_on is None):
+        raise InputError("name an experiment file, or a sweep folder with --continue")
+    wanted = running.Wanted(
+        file=file or Path(),
+        out=out,
+        memory=memory_bytes(memory),
+        overrides=tuple(overrides or ()),
+        sweeps=tuple(sweep or ()),
+        repeat=repeat,
+        time_scale=time_scale,
+        kernel=kernel,
+        report=report,
+    )
+    return running.carry_out(running.going_on(go_on, wanted) if go_on else wanted)
 
 
 @app.command()
@@ -182,6 +178,8 @@ def check(file: AnyFile, overrides: Overrides = None) -> None:
         f"{file}: fine: {_count(networks, 'network')} with {_count(routers, 'router')} "
         f"and {_count(len(topology.links), 'virtual link')} on {_count(machines, 'machine')}"
     )
+    if planned.runs > 1:
+        print(f"it makes {planned.runs} runs, one after the other")
     print(f"next: vnemu {'run' if planned.is_experiment else 'plan'} {file}")
 
 
@@ -203,6 +201,22 @@ def plan(file: AnyFile, as_json: AsJson = False, overrides: Overrides = None) ->
         print(json.dumps(as_data(planned.topology, planned.mapping), indent=2))
     else:
         sys.stdout.write(explain(planned.topology, planned.mapping))
+
+
+@app.command()
+def config(
+    file: AnyFile,
+    router: Annotated[str, typer.Argument(metavar="NETWORK/ROUTER", help="Such as a/r1.")],
+    as_json: AsJson = False,
+    overrides: Overrides = None,
+) -> None:
+    """Print the configuration that a router's routing daemon is started with.
+
+    Example: [bold]vnemu config FILE a/r1[/]
+    """
+    from vnemu.cli.config import shown
+
+    sys.stdout.write(shown(file, router, overrides or [], as_json))
 
 
 @app.command()
@@ -243,15 +257,20 @@ def doctor(as_json: AsJson = False) -> int:
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or sweep.")],
 ) -> int:
     """Make result.json, the plots and report.html of a run again; needs no root and no lab.
 
+    Of a sweep: its summary, from what all its runs recorded.
+
     Example: [bold]vnemu report runs/fig6-guarantee-20261122-081500[/]
     """
-    from vnemu.cli.outcome import judge
+    from vnemu.cli.outcome import judge, judge_sweep
     from vnemu.results.record import read_run
+    from vnemu.results.sweep_record import is_sweep
 
+    if is_sweep(folder):
+        return judge_sweep(folder, 0, again=True)
     read_run(folder)
     return judge(folder, 0)
 

@@ -38,3 +38,33 @@ def judge(folder: Path, status: int, *, report: bool = True) -> int:
     if status:
         return status
     return 0 if result.met else ExperimentFailed.exit_status
+
+
+def report_on(folder: Path) -> None:
+    """Build the report of a run that has begun."""
+    from vnemu.results.report import build_report
+
+    if (folder / "run.json").exists():
+        build_report(folder)
+
+
+def judge_sweep(folder: Path, status: int, *, report: bool = True, again: bool = False) -> int:
+    """Build a sweep's summary, print it in short and return the exit status.
+
+    Parameters:
+        status: what the sweep itself ended with; 0 leaves it to its runs.
+        report: whether to; if not, nobody has looked at the expectations yet.
+        again: whether the runs' results are to be made anew.
+    """
+    from vnemu.results.sweep_record import is_sweep
+
+    if not report or not is_sweep(folder):
+        return status
+    from vnemu.results.summary import build_summary, summary_lines
+
+    summary = build_summary(folder, again=again)
+    print("\n".join(summary_lines(summary)))
+    print(f"summary: {folder / 'summary.html'}")
+    if status:
+        return status
+    return 0 if summary.met else ExperimentFailed.exit_status

@@ -64,7 +64,7 @@ class _Lines:
         match event:
             case PhaseTick() if event.at_s >= self._next:
                 self._next += _LINE_SECONDS
-                say(f"{event.at_s:6.1f} s  {_rates(event)}")
+                say(f"{event.at_s:6.1f} s  {_rates(event) or f'of {event.of_s:g} s'}")
             case TimelineFired():
                 say(f"{event.actual_s:6.1f} s  {event.what}")
             case Note():

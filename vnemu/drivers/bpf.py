@@ -1,4 +1,4 @@
-"""Programs of the classic Berkeley Packet Filter, which choose among the ways of a patch.
+"""Programs of the classic Berkeley Packet Filter: choosing among the ways of a patch, or frames.
 
 They need no compiler, no verifier and no capability beyond that of adding a filter.
 A frame begins with its Ethernet header here, as for every classifier on arrival.
@@ -8,6 +8,8 @@ Source of the codes: the kernel's include/uapi/linux/{filter,bpf_common}.h.
 
 from __future__ import annotations
 
+import ctypes
+import socket
 import struct
 from collections.abc import Iterable
 from functools import lru_cache
@@ -22,6 +24,7 @@ _IF_EQUAL, _IF_BITS, _GOTO, _RETURN = 0x15, 0x45, 0x05, 0x06
 _RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM: a place that reads as chance
 _NO_MATCH, _MATCH = 0, 0xFFFFFFFF
 _SHOT = 2  # TC_ACT_SHOT
+_SO_ATTACH_FILTER = 26
 
 _ETHERTYPE = 12
 _IPV4, _IPV4_FRAGMENT, _IPV4_PROTOCOL, _IPV4_ADDRESSES = 14, 20, 23, (26, 30)
@@ -38,13 +41,13 @@ _NEXT = ""
 
 def drop() -> bytes:
     """Drop every frame (for a filter whose result is the action)."""
-    return _assemble([(_RETURN, _SHOT)])
+    return assemble([(_RETURN, _SHOT)])
 
 
 @lru_cache(maxsize=64)
 def one_in(ways: int) -> bytes:
     """Match one of `ways` frames, at random."""
-    return _assemble([(_LD_WORD, _RANDOM), *_match(ways, 0)])
+    return assemble([(_LD_WORD, _RANDOM), *_match(ways, 0)])
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +57,7 @@ def flows(ways: int, way: int) -> bytes:
     The hash is over addresses and protocol, and ports where they are: not in fragments,
     so that those of one datagram stay together. What is not IP is never matched.
     """
-    return _assemble(
+    return assemble(
         [
             (_LD_HALF, _ETHERTYPE),
             (_IF_EQUAL, 0x0800, "ipv4", _NEXT),
@@ -135,8 +138,8 @@ def _match(ways: int, way: int) -> list[Instruction]:
     ]
 
 
-def _assemble(program: Iterable[Instruction]) -> bytes:
-    """The program as struct sock_filter, labels turned into distances."""
+def assemble(program: Iterable[Instruction]) -> bytes:
+    """The program as struct sock_filter, labels turned into distances (of 255 at most)."""
     lines: list[tuple[int, int] | tuple[int, int, str, str]] = []
     labels: dict[str, int] = {}
     for line in program:
@@ -164,3 +167,16 @@ def ways(program: bytes) -> int:
     """By how much a program divides; 0 if it does not."""
     lines = struct.iter_unpack("=HBBI", program)
     return next((operand for code, _, _, operand in lines if code == _MODULO), 0)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog of include/uapi/linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def attach(target: socket.socket, program: bytes) -> None:
+    """Let a socket hear only what a program matches."""
+    buffer = ctypes.create_string_buffer(program)
+    described = _Program(len(program) // 8, ctypes.addressof(buffer))
+    target.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(described))

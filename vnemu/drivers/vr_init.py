@@ -2,79 +2,228 @@
 
 It is started once a lab, stays small (no site packages), and forks a pid 1 for
 each VR in which processes are to run. A request is one datagram on the socket
-whose descriptor is argument 1: the VR's host name, with its network namespace
-attached; the answer is the pid 1's process id, or "-" and a reason.
+whose descriptor is argument 1: the VR's path, with two descriptors attached, its
+network namespace and a file with an `Order` as JSON. What happens then is told on
+the same socket, as JSON with the VR's path as ``vr``:
+
+    {"pid": 12}                            its pid 1, once that has made all private
+    {"refused": "..."}                     why there is none
+    {"ready": true}                        all its programs run
+    {"ended": "bird", "status": 1}         a program has ended that was not to
 
     python -I -S vr_init.py FD
 """
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn, TypedDict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from vnemu import linux
 
+LOGS = "/run/log"
+"""Folder in a VR where its programs' logs are, NAME.log each."""
+
 _SECURE = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+_OWN = linux.MS_NOSUID | linux.MS_NODEV
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_CANNOT_START = 127
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.005, 0.1
+
+
+class Program(TypedDict):
+    """A program that a VR runs.
+
+    ``ready`` is the file that it makes when it is ready; empty: it is when it has ended
+    with status 0.
+    """
+
+    name: str
+    argv: list[str]
+    ready: str
+
+
+class Order(TypedDict):
+    """What a VR has for itself, and runs from its start.
+
+    ``private`` are folders that are empty in it, ``files`` what it has in them (path ->
+    text), ``over`` which files take the place of others (there -> own); the programs of
+    one of the ``stages`` start when all of the stage before are ready.
+    """
+
+    host_name: str
+    private: list[str]
+    files: dict[str, str]
+    over: dict[str, str]
+    stages: list[list[Program]]
+
+
+def plain(host_name: str) -> Order:
+    """The order for a node that runs nothing by itself."""
+    return Order(host_name=host_name, private=[], files={}, over={}, stages=[])
 
 
 def main() -> None:
     """Serve requests until the lab closes its end."""
     linux.die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps each pid 1 itself
+    gc.disable()  # a collection would write to all that the processes forked here share
+    lab = socket.socket(fileno=int(sys.argv[1]))
+    home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
-        name, fds, _, _ = socket.recv_fds(requests, 256, 1)
-        if not name:
+        path, fds, _, _ = socket.recv_fds(lab, 4096, 2)
+        if not path:
             return
-        requests.send(_start(name.decode(), fds[0]).encode())
-        os.close(fds[0])
+        network, order = fds
+        with os.fdopen(order) as file:
+            _start(_Vr(lab, path.decode()), home, network, json.load(file))
+        os.close(network)
 
 
-def _start(name: str, network: int) -> str:
-    """Fork twice: the first child makes the namespaces, the second is pid 1 in them."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reader)
-        try:
-            linux.setns(network, linux.CLONE_NEWNET)
-            linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWPID)
-            pid = os.fork()
-            if not pid:
-                _be_pid_1(name, writer)
-            os._exit(0)
-        except OSError as error:
-            os.write(writer, f"- {error}".encode())
-            os._exit(1)
-    os.close(writer)
-    os.waitpid(child, 0)
-    with os.fdopen(reader) as answers:
-        return answers.read() or "- it died"
+class _Vr:
+    """A VR, of which things are told to the lab."""
+
+    def __init__(self, lab: socket.socket, path: str) -> None:
+        self.lab = lab
+        self.path = path
+
+    def tell(self, **what: object) -> None:
+        self.lab.send(json.dumps({"vr": self.path, **what}).encode())
 
 
-def _be_pid_1(name: str, writer: int) -> None:
+def _start(vr: _Vr, home: int, network: int, order: Order) -> None:
+    """Fork the pid 1 of a VR: only who is forked after it is in the new pid namespace."""
     try:
-        socket.sethostname(name)
-        linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
+        linux.unshare(linux.CLONE_NEWPID)
+        if not os.fork():
+            _be_pid_1(vr, network, order)
+        linux.setns(home, linux.CLONE_NEWPID)
+    except OSError as error:
+        vr.tell(refused=str(error))
+
+
+def _be_pid_1(vr: _Vr, network: int, order: Order) -> NoReturn:
+    # Forked pages are copied when they are written to, which in the private kernel takes
+    # 0.2 ms for each: from here on, the less of Python is used the better.
+    try:
         # What it shows of itself in /proc before that is mounted anew is its id
         # in the capsule, which is the one the lab needs.
-        own = Path("/proc/self").readlink().name
-        linux.mount("proc", "/proc", "proc", _SECURE)
-        linux.mount("tmpfs", "/run", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755")
-        os.write(writer, own.encode())
+        own = int(os.readlink("/proc/self"))  # noqa: PTH115
+        _make_private(network, order)
+        vr.tell(pid=own)
     except OSError as error:
-        os.write(writer, f"- {error}".encode())
+        vr.tell(refused=str(error))
         os._exit(1)
-    os.closerange(3, 4096)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps orphans itself
-    while True:
-        signal.pause()
+    os.dup2(vr.lab.fileno(), 3, inheritable=False)
+    vr.lab.detach()
+    os.closerange(4, 4096)
+    _Pid1(_Vr(socket.socket(fileno=3), vr.path)).run(order["stages"])
+
+
+def _make_private(network: int, order: Order) -> None:
+    linux.setns(network, linux.CLONE_NEWNET)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS)
+    socket.sethostname(order["host_name"])
+    linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("proc", "/proc", "proc", _SECURE)
+    for folder in ("/run", *order["private"]):
+        linux.mount("tmpfs", folder, "tmpfs", _OWN, "mode=755")
+    for name, text in order["files"].items():
+        os.makedirs(os.path.dirname(name), exist_ok=True)  # noqa: PTH103, PTH120
+        _write(name, text.encode())
+    for there, own in order["over"].items():
+        linux.mount(own, there, "", linux.MS_BIND)
+
+
+def _write(name: str, data: bytes) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    while data:
+        data = data[os.write(fd, data) :]
+    os.close(fd)
+
+
+class _Pid1:
+    """Starts a VR's programs, tells of their ends, and reaps orphans."""
+
+    def __init__(self, vr: _Vr) -> None:
+        self._vr = vr
+        self._running: dict[int, Program] = {}
+
+    def run(self, stages: Sequence[Sequence[Program]]) -> NoReturn:
+        """Start all, stage by stage; then go on for as long as the VR lives."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        if stages:
+            os.chdir("/")
+            os.mkdir(LOGS)  # noqa: PTH102
+        for stage in stages:
+            for program in stage:
+                self._start(program)
+            self._await(stage)
+        if stages:
+            self._vr.tell(ready=True)
+        while True:
+            signal.sigwait([signal.SIGCHLD])
+            self._reap()
+
+    def _start(self, program: Program) -> None:
+        """Start a program without a copy of this process on the way (posix_spawn)."""
+        log = f"{LOGS}/{program['name']}.log"
+        try:
+            pid = os.posix_spawn(
+                program["argv"][0],
+                program["argv"],
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, _LOG, 0o644),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=[signal.SIGINT],
+            )
+        except OSError as error:
+            _write(log, f"{program['name']}: {error}\n".encode())
+            self._vr.tell(ended=program["name"], status=_CANNOT_START)
+        else:
+            self._running[pid] = program
+
+    def _await(self, stage: Sequence[Program]) -> None:
+        """Wait until all of a stage are ready; an end is told, and waited for no more."""
+        pause = _FIRST_WAIT_S
+        while any(self._is_awaited(program) for program in stage):
+            if signal.sigtimedwait([signal.SIGCHLD], pause):
+                self._reap()
+            pause = min(2 * pause, _LONGEST_WAIT_S)
+
+    def _is_awaited(self, program: Program) -> bool:
+        runs = program in self._running.values()
+        return runs and not (program["ready"] and os.path.exists(program["ready"]))  # noqa: PTH110
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid in self._running:
+                program = self._running.pop(pid)
+                if status or program["ready"]:
+                    code = os.waitstatus_to_exitcode(status)
+                    self._vr.tell(ended=program["name"], status=code)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,17 @@ from vnemu.errors import InputError, Problem
 from vnemu.experiments.timeline import Timeline
 from vnemu.model.overlay import Topology
 from vnemu.schema.experiment import (
+    ConvergenceExpectation,
     FlowDoc,
     GoodputExpectation,
     IsolationExpectation,
     LossExpectation,
+    OutageExpectation,
+    PathExpectation,
     ProbeDoc,
     SettleExpectation,
     SpreadExpectation,
+    UnmovedExpectation,
 )
 from vnemu.schema.load import LoadedExperiment, problem
 from vnemu.schema.timeline import (
@@ -181,6 +185,8 @@ class _Checker:
                 self._check_link(name, (*where, "up"))
             case RemoveDoc(remove=name):
                 self._check_link(name, (*where, "remove"))
+            case FlapDoc(network=str(network)):
+                self._known(network, self._topology.networks, "network", (*where, "flap"))
             case FlapDoc(flap=name):
                 self._check_link(name, (*where, "flap"), or_machine=True)
             case FailDoc(fail=name):
@@ -247,9 +253,22 @@ class _Checker:
                     self._known(expected.probe, probes, "probe", (*where, "probe"))
                     if expected.event is not None:
                         self._check_event(expected.event, where)
+                case OutageExpectation():
+                    streams = [probe.name for probe in self._doc.probes if probe.udp]
+                    self._known(expected.outage, streams, "UDP probe", (*where, "outage"))
+                    if expected.event is not None:
+                        self._check_event(expected.event, where)
                 case SpreadExpectation():
                     self._known(expected.spread, self._topology.links, "link", (*where, "spread"))
                     self._check_number(expected.phase, self._phases(), "phase", where)
+                case ConvergenceExpectation():
+                    self._check_event(expected.event, where)
+                case UnmovedExpectation():
+                    self._check_event(expected.unmoved, where)
+                case PathExpectation():
+                    self._check_event(expected.event, where)
+                    for place, node in enumerate(expected.path):
+                        self._known(node, self._topology.nodes, "node", (*where, "path", place))
                 case IsolationExpectation():
                     proofs = [
                         e.prove_isolation

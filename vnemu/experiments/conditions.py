@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vnemu import __version__, capsule
+from vnemu.drivers import router_os
 from vnemu.drivers.processes import program
 from vnemu.embedding.mapping import Mapping
 from vnemu.errors import MissingCapability
@@ -29,6 +30,7 @@ from vnemu.results.record import (
     PlannedEvent,
     ProbeInfo,
     RunInfo,
+    StreamInfo,
 )
 
 
@@ -38,8 +40,8 @@ def run_info(experiment: Experiment, why: str) -> RunInfo:
     return RunInfo(
         experiment=experiment.name,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=tuple(sys.orig_argv),
-        versions=versions(),
+        command=experiment.command or tuple(sys.orig_argv),
+        versions=versions() | router_os.versions(experiment.topology),
         machine=machine(why),
         seed=doc.seed,
         time_scale=experiment.time_scale,
@@ -63,6 +65,17 @@ def run_info(experiment: Experiment, why: str) -> RunInfo:
         probes=tuple(
             ProbeInfo(name=p.name, from_=p.source, to=p.target, interval_s=p.interval, ip=p.version)
             for p in experiment.probes
+        ),
+        streams=tuple(
+            StreamInfo(
+                name=s.name,
+                from_=s.source,
+                to=s.target,
+                interval_s=s.interval,
+                ip=s.version,
+                size_bytes=s.size,
+            )
+            for s in experiment.streams
         ),
         events=tuple(
             PlannedEvent(at_s=e.at, what=e.what, name=e.name, until_s=e.until, firings=e.events)

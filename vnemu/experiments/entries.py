@@ -71,13 +71,13 @@ def _move(doc: MoveDoc) -> Move:
     return Move(doc.move, path, tuple(doc.avoid or ()), paths)
 
 
-def flap_verbs(doc: FlapDoc) -> tuple[Verb, Verb]:
-    """What a flapping link does first, and then."""
-    if "/" not in doc.flap:
-        return Fail(doc.flap), Repair(doc.flap)
+def flap_verbs(doc: FlapDoc, name: str) -> tuple[Verb, Verb]:
+    """What the flapping link `name` does first, and then."""
+    if "/" not in name:
+        return Fail(name), Repair(name)
     if doc.silent:
-        return Cut(doc.flap), Mend(doc.flap)
-    return Down(doc.flap), Up(doc.flap)
+        return Cut(name), Mend(name)
+    return Down(name), Up(name)
 
 
 def words(doc: EntryDoc) -> str:

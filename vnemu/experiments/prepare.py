@@ -9,18 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from vnemu.embedding.mapping import Mapping, has_carrier, passing
+from vnemu.embedding.mapping import Direction, Mapping, has_carrier, passing
 from vnemu.embedding.shares import Demand, ideal_rates
 from vnemu.embedding.strategies import embed
 from vnemu.experiments.check import check
 from vnemu.experiments.timeline import Entry, Event, rehearse, timeline_of
 from vnemu.model.overlay import Topology
 from vnemu.model.resolve import resolve
+from vnemu.routing.configuration import check_texts
+from vnemu.routing.shortest import cheapest
 from vnemu.routing.static import trace
 from vnemu.schema.experiment import ExperimentDoc, FlowDoc, ProbeDoc
 from vnemu.schema.load import LoadedExperiment
 from vnemu.traffic.iperf3 import FIRST_PORT, FlowSpec, full_datagram
 from vnemu.traffic.ping import ProbeSpec
+from vnemu.traffic.stream import StreamSpec
 from vnemu.verbs.state import State
 
 
@@ -33,6 +36,7 @@ class Experiment:
         events: what is done when, in order.
         routes: the VLs that each flow crosses, with whether from a to b.
         later: topologies that the timeline makes; a kernel must have what they need.
+        command: what repeats it, if that is not this command.
     """
 
     name: str
@@ -48,25 +52,39 @@ class Experiment:
     doc: ExperimentDoc
     routes: dict[str, tuple[tuple[str, bool], ...]]
     later: tuple[Topology, ...] = ()
+    streams: tuple[StreamSpec, ...] = ()
+    command: tuple[str, ...] = ()
 
     def ideals(self, state: State, at: float) -> dict[str, float]:
         """The ideal goodput of each flow that runs at time `at`, in Mbit/s of payload."""
-        running = [flow for flow in self.flows if flow.start <= at < flow.stop]
-        still = {flow.name for flow in running if self._stands_still(flow, state)}
-        running = [flow for flow in running if flow.name not in still]
-        demands = [Demand(f.name, self.routes[f.name], _frame_rate(f)) for f in running]
+        ways = {f.name: self._way(f, state) for f in self.flows if f.start <= at < f.stop}
+        still = {name for name, way in ways.items() if way is None}
+        running = [flow for flow in self.flows if ways.get(flow.name) is not None]
+        demands = [Demand(f.name, ways[f.name] or (), _frame_rate(f)) for f in running]
         payload = {f.name: f.frame_payload[0] / f.frame_payload[1] for f in running}
         rates = ideal_rates(state.granted, demands)
         ideals = {name: rate * payload[name] / 1e6 for name, rate in rates.items()}
         return {**ideals, **dict.fromkeys(still, 0.0)}
 
-    def _stands_still(self, flow: FlowSpec, state: State) -> bool:
-        """Whether a VL on the flow's way is gone or lets nothing pass (TCP needs both ways)."""
-        back = flow.protocol == "tcp"
-        return any(
-            not _passes(state, link, forward) or (back and not _passes(state, link, not forward))
-            for link, forward in self.routes[flow.name]
-        )
+    def _way(self, flow: FlowSpec, state: State) -> tuple[Direction, ...] | None:
+        """The VLs that a flow crosses; None: one is gone or lets nothing pass.
+
+        Where routing protocols run it is the way that they will find.
+        """
+        network = state.topology.networks[self.topology.nodes[flow.source].network]
+        if network.is_dynamic:
+            return cheapest(
+                network, flow.source, flow.target, lambda link: _joins(state, link.path)
+            )
+        way = self.routes[flow.name]
+        both = flow.protocol == "tcp"  # whose acknowledgements come back
+        fine = (_joins(state, p) if both else _passes(state, p, forward) for p, forward in way)
+        return way if all(fine) else None
+
+
+def _joins(state: State, path: str) -> bool:
+    """Whether a VL lets frames pass in both directions."""
+    return _passes(state, path, True) and _passes(state, path, False)
 
 
 def _passes(state: State, path: str, forward: bool) -> bool:
@@ -99,6 +117,7 @@ def prepare(loaded: LoadedExperiment, time_scale: float = 1.0) -> Experiment:
         InputError: with everything that is wrong, before anything is touched.
     """
     topology = resolve(loaded.topology)
+    check_texts(topology)
     timeline = timeline_of(loaded, time_scale)
     check(loaded, topology, timeline, time_scale)
     mapping = embed(topology)
@@ -112,7 +131,8 @@ def prepare(loaded: LoadedExperiment, time_scale: float = 1.0) -> Experiment:
         topology=topology,
         mapping=mapping,
         flows=flows,
-        probes=tuple(_probe(topology, probe) for probe in doc.probes),
+        probes=tuple(_probe(topology, probe) for probe in doc.probes if probe.udp is None),
+        streams=tuple(_stream(topology, probe) for probe in doc.probes if probe.udp is not None),
         entries=timeline.entries,
         events=timeline.events,
         duration=duration,
@@ -163,9 +183,25 @@ def _flow(
 def _probe(topology: Topology, doc: ProbeDoc) -> ProbeSpec:
     version = _version(topology, doc.to, doc.ip)
     address = _address(topology, doc.to, version)
-    return ProbeSpec(doc.name, doc.from_, doc.to, address, version, doc.interval.seconds)
+    return ProbeSpec(doc.name, doc.from_, doc.to, address, version, doc.every.seconds)
+
+
+def _stream(topology: Topology, doc: ProbeDoc) -> StreamSpec:
+    version = _version(topology, doc.to, doc.ip)
+    return StreamSpec(
+        name=doc.name,
+        source=doc.from_,
+        target=doc.to,
+        source_address=_address(topology, doc.from_, version),
+        target_address=_address(topology, doc.to, version),
+        version=version,
+        interval=doc.every.seconds,
+        size=doc.udp.size.bytes if doc.udp else 0,
+    )
 
 
 def _route(topology: Topology, source: str, target: str) -> tuple[tuple[str, bool], ...]:
     network = topology.networks[topology.nodes[source].network]
+    if network.is_dynamic:
+        return cheapest(network, source, target, lambda _: True) or ()
     return tuple((link.path, forward) for link, forward in trace(network, source, target))

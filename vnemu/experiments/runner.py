@@ -16,9 +16,11 @@ from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
 from vnemu.experiments.conditions import run_info
 from vnemu.experiments.ideals import Ideals
+from vnemu.experiments.observers import Observers
 from vnemu.experiments.prepare import Experiment
 from vnemu.experiments.proofs import proofs_of
 from vnemu.experiments.resolved import resolved_texts
+from vnemu.experiments.router_texts import with_own_texts
 from vnemu.experiments.sampler import LinkCounters, Sampler, steady_clock
 from vnemu.experiments.timeline import Event
 from vnemu.experiments.traces import with_own_traces
@@ -29,6 +31,7 @@ from vnemu.schema.load import LoadedExperiment
 from vnemu.traffic.iperf3 import Flow
 from vnemu.traffic.isolation import Proof
 from vnemu.traffic.ping import Probe, wall_clock_offset
+from vnemu.traffic.stream import Streams
 
 _TICK_S = 0.25
 _ROOM_FOR_TICK_S = 0.005
@@ -62,8 +65,9 @@ def run(
         stack.enter_context(lab)
         plan = explain(experiment.topology, experiment.mapping)
         own, traces = with_own_traces(loaded)
+        own, router_texts = with_own_texts(own)
         texts = resolved_texts(own, experiment)
-        writer.begin(run_info(experiment, why), *texts, plan, traces)
+        writer.begin(run_info(experiment, why), *texts, plan, {**traces, **router_texts})
         stack.callback(writer.close)
         recorded = _Recorded(writer)
         with recorded:
@@ -165,39 +169,58 @@ class _Run:
             )
             for spec in experiment.flows
         }
+        self._streams = Streams(
+            experiment.streams,
+            lambda node, call: lab[node].inside(call),
+            writer.stream_path(),
+            writer.log_path("streams.log"),
+        )
         self._running: dict[str, Flow] = {}
         self._proofs: dict[tuple[str, str], Proof] = {}
 
     def go(self) -> None:
         """Everything between an empty lab and the last sample."""
+        self._lab.converge(self._experiment.doc.ready.seconds)
         with ExitStack() as stack:
             self._proofs = proofs_of(self._experiment, self._lab, stack)
             for flow in self._flows.values():
                 stack.callback(flow.close)
                 flow.listen()
+            stack.callback(self._streams.close)
+            self._streams.open()
             for flow in self._flows.values():
                 flow.wait_ready()
+            self._streams.wait_ready()
             probes = [Probe(spec, self._lab[spec.source].popen) for spec in self._experiment.probes]
             for probe in probes:
                 stack.callback(probe.stop)
+            capture = self._experiment.doc.capture is not None
+            self._observers = Observers(self._lab, self._writer, self._sink, capture=capture)
+            stack.callback(self._observers.close)
+            self._observers.look()
             self._clock = self._recorded.clock = steady_clock()
+            self._observers.begin(self._clock)
             sampler = Sampler(
                 list(self._flows.values()),
                 LinkCounters(self._lab),
                 self._writer,
                 self._experiment.sample,
                 self._clock,
+                self._observers.sample,
             )
             stack.callback(sampler.close)
             sampler.start()
+            self._streams.start(time.monotonic_ns() - round(self._clock() * 1e9))
             self._start_probes(probes)
             with _punctual():
                 self._follow(sampler)
+            self._streams.finish()
             sampler.stop()
             # Queues run empty before the probes end, so that none is cut off on its way.
             for flow in self._running.values():
                 flow.finish()
             self._ideals.finish()
+            self._observers.finish()
 
     def _start_probes(self, probes: list[Probe]) -> None:
         shift = wall_clock_offset() + time.monotonic() - self._clock()
@@ -259,7 +282,7 @@ class _Run:
     def _fire(self, events: list[Event], sampler: Sampler) -> None:
         """Carry out an event, or several in one batch."""
         verbs = [verb for event in events for verb in event.verbs]
-        begun = self._clock()
+        begun, before = self._clock(), self._lab.topology
         if events[0].prove is not None:
             self._prove(events[0].prove)
         elif events[0].only_reshapes:
@@ -269,6 +292,9 @@ class _Run:
                 self._lab.do(*verbs)
         done = self._clock()
         self._ideals_are_due(begun)
+        if verbs:
+            numbers = [entry for event in events for entry in event.entries]
+            self._observers.changed(begun, numbers, before)
         for event in events:
             self._writer.event(event.at, begun, done, event.what, event.entries)
             self._tell(event, begun)
@@ -304,17 +330,20 @@ class _Run:
             overdue = self._clock() - self._tick_at
             if overdue >= 0 and (left > _ROOM_FOR_TICK_S or overdue > _LATEST_TICK_S):
                 self._tick(sampler)
-            elif not self._ideals.work(left):
-                time.sleep(min(left, max(-overdue, _ROOM_FOR_TICK_S)))
+            elif not self._ideals.work(left) and not self._observers.work(left):
+                idle = min(-overdue, self._observers.idle_s)
+                time.sleep(min(left, max(idle, _ROOM_FOR_TICK_S)))
 
     def _tick(self, sampler: Sampler) -> None:
         """See after all that runs by itself."""
         if sampler.error is not None:
             raise ExperimentFailed(f"the counters could not be read: {sampler.error}")
+        self._observers.check()
         now = self._clock()
         self._tick_at = now + _TICK_S
         if now >= self._experiment.duration:
             return  # flows may end now
+        self._streams.check()
         for flow in self._running.values():
             flow.check()
         rates = tuple((name, sampler.rates_mbit.get(name, 0.0)) for name in self._flows)

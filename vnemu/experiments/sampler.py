@@ -163,6 +163,7 @@ class Sampler:
 
     Parameters:
         clock: seconds since the start of the experiment.
+        also: called with each sample.
     """
 
     def __init__(
@@ -172,12 +173,14 @@ class Sampler:
         writer: RunWriter,
         interval: float,
         clock: Callable[[], float],
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         self._flows = flows
         self._links = links
         self._writer = writer
         self._interval = interval
         self._clock = clock
+        self._also = also
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
@@ -229,6 +232,7 @@ class Sampler:
             self._last[name] = (at, received.arrived)
         with self._lock:
             self._sample_links()
+        self._also()
 
     def _sample_links(self) -> None:
         at = self._clock()

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
+from random import Random
 from typing import NamedTuple
 
 from vnemu.errors import InputError, Problem
 from vnemu.experiments.entries import flap_verbs, reshape, verbs_of, words
+from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
 from vnemu.schema.load import LoadedExperiment, problem
 from vnemu.schema.ramps import Ramp
@@ -121,7 +123,8 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
     for number, doc in enumerate(loaded.doc.timeline, 1):
         trace = loaded.traces.get(number - 1)
         room = MOST_EVENTS - len(moments)
-        own = list(islice(_moments(number, doc, trace, end), room + 1))
+        names = _flapping(loaded, doc, number)
+        own = list(islice(_moments(number, doc, trace, end, names), room + 1))
         if len(own) > room:
             raise InputError([_too_many(loaded, number - 1)])
         moments += own
@@ -137,6 +140,17 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
             )
         )
     return Timeline(tuple(entries), tuple(_events(moments, scale)))
+
+
+def _flapping(loaded: LoadedExperiment, doc: EntryDoc, number: int) -> Iterator[str]:
+    """What flaps each time: always the same, or VLs that the seed draws from a network."""
+    if not isinstance(doc, FlapDoc):
+        return
+    network = loaded.topology.doc.networks.get(doc.network) if doc.network else None
+    names = [f"{doc.network}/{link_name(link)}" for link in network.links] if network else []
+    draw = Random(f"{loaded.doc.seed} {number}")
+    while True:
+        yield draw.choice(names) if names else doc.flap
 
 
 def _too_many(loaded: LoadedExperiment, index: int) -> Problem:
@@ -163,13 +177,15 @@ def _events(moments: Iterable[_Moment], scale: float) -> Iterator[Event]:
                 yield Event(_seconds(at, scale), (), moment.prove, (moment.number,))
 
 
-def _moments(number: int, doc: EntryDoc, trace: Trace | None, end: int) -> Iterator[_Moment]:
+def _moments(
+    number: int, doc: EntryDoc, trace: Trace | None, end: int, flapping: Iterator[str]
+) -> Iterator[_Moment]:
     if isinstance(doc, ProveIsolationDoc):
         one, other = doc.prove_isolation
         for start in _starts(doc, end):
             yield _Moment(start, number, prove=(one, other))
         return
-    for at, verbs in _firings(doc, trace, end):
+    for at, verbs in _firings(doc, trace, end, flapping):
         if at < end:
             yield _Moment(at, number, verbs)
 
@@ -204,7 +220,9 @@ def _over(doc: EntryDoc, own: list[_Moment], trace: Trace | None, end: int) -> i
     return own[-1].at if own and over < end else end
 
 
-def _firings(doc: EntryDoc, trace: Trace | None, end: int) -> Iterator[Firing]:
+def _firings(
+    doc: EntryDoc, trace: Trace | None, end: int, flapping: Iterator[str]
+) -> Iterator[Firing]:
     """All that an entry does, in order."""
     if isinstance(doc, ReplayDoc):
         if trace is not None:
@@ -214,7 +232,7 @@ def _firings(doc: EntryDoc, trace: Trace | None, end: int) -> Iterator[Firing]:
         if isinstance(doc, ReshapeDoc) and doc.over:
             yield from _ramp(doc, start, doc.over.amount)
         elif isinstance(doc, FlapDoc):
-            down, up = flap_verbs(doc)
+            down, up = flap_verbs(doc, next(flapping))
             yield start, (down,)
             yield start + doc.down_for.amount, (up,)
         else:

@@ -16,6 +16,7 @@ from vnemu.model.addressing import (
 )
 from vnemu.model.overlay import IpNetwork
 from vnemu.model.quality import PLAIN, Quality, WireQuality, contradictions, settings, with_settings
+from vnemu.model.routing_check import check_routing
 from vnemu.schema.load import Loaded, problem
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
 from vnemu.schema.wording import did_you_mean, instead_of, some
@@ -55,6 +56,7 @@ def check(loaded: Loaded[TopologyDoc]) -> list[Problem]:
         _check_links(loaded.doc, network, where, report)
         _check_connected(network, where, report)
         _check_addresses(network, where, report)
+        check_routing(network, pools(network), where, report)
     return found
 
 

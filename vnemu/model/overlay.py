@@ -20,6 +20,7 @@ from typing import Literal
 
 from vnemu.model.naming import device_name
 from vnemu.model.quality import PLAIN, Quality, Way
+from vnemu.model.routing import STATIC, RouterOs
 from vnemu.model.underlay import PhysicalLink, Underlay
 
 Interface = IPv4Interface | IPv6Interface
@@ -65,6 +66,7 @@ class Node:
             host, None: it lives with its router.
         at: path of a host's router; None for a router.
         loopbacks: addresses of the router itself.
+        os: its Router OS; a host has static routes.
         written_at: file:line of its declaration.
     """
 
@@ -75,6 +77,7 @@ class Node:
     on: str | None = None
     at: str | None = None
     loopbacks: tuple[Interface, ...] = ()
+    os: RouterOs = STATIC
     written_at: str = field(default="", compare=False)
 
     @property
@@ -99,6 +102,7 @@ class VirtualLink:
         cut: the directions in which nothing passes, though the carrier stays.
         on_failure: what a failed physical link on its path does to it: nothing that the
             VRs see but silence, loss of carrier, or a new path at once.
+        cost, area: what the routing protocols were told; None: that of its ends.
         written_at: file:line of its declaration.
     """
 
@@ -116,6 +120,8 @@ class VirtualLink:
     carrier: bool = True
     cut: frozenset[Way] = frozenset()
     on_failure: OnFailure = "silent"
+    cost: int | None = None
+    area: IPv4Address | None = None
     written_at: str = field(default="", compare=False)
 
     @property
@@ -176,7 +182,6 @@ class VirtualNetwork:
     versions: tuple[int, ...]
     nodes: dict[str, Node] = field(hash=False)
     links: dict[str, VirtualLink] = field(hash=False)
-    routing: str = "static"
     ipv4: IPv4Network | None = None
     ipv6: IPv6Network | None = None
     started: VirtualNetwork | None = field(default=None, compare=False)
@@ -185,6 +190,11 @@ class VirtualNetwork:
     def at_start(self) -> VirtualNetwork:
         """What its VRs were configured for; VLs that come and go later do not change that."""
         return self.started or self
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether any of its VRs speaks a routing protocol."""
+        return any(node.os.is_dynamic for node in self.nodes.values())
 
     @property
     def routers(self) -> list[Node]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from vnemu.errors import InputError
 from vnemu.model.addressing import ends, nic_mac
 from vnemu.model.check import access_name, check, link_name, pools
@@ -17,6 +15,7 @@ from vnemu.model.overlay import (
     VirtualNetwork,
 )
 from vnemu.model.quality import PLAIN, Q, WireQuality, settings, with_settings
+from vnemu.model.router_os import router_os
 from vnemu.model.underlay import PhysicalLink, Underlay
 from vnemu.schema.load import Loaded
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
@@ -95,9 +94,8 @@ def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetw
     return VirtualNetwork(
         name,
         builder.pools.versions,
-        builder.nodes(lambda name: where("routers", name)),
+        builder.nodes(loaded),
         builder.links,
-        doc.routing.protocol,
         builder.pools.ipv4,
         builder.pools.ipv6,
     )
@@ -137,6 +135,8 @@ class _Builder:
             spread=doc.spread if doc else "flow",
             access=doc is None,
             on_failure=doc.on_failure if doc else "silent",
+            cost=doc.cost if doc else None,
+            area=doc.area if doc else None,
             written_at=written_at,
         )
 
@@ -151,7 +151,7 @@ class _Builder:
         nics.append(Nic(f"{self.name}/{node}", f"eth{len(nics)}", link, mac, addresses))
         return nics[-1].name
 
-    def nodes(self, where: Callable[[str], str]) -> dict[str, Node]:
+    def nodes(self, loaded: Loaded[TopologyDoc]) -> dict[str, Node]:
         """All nodes with the NICs handed out, and those that no VL is plugged in."""
         for name, router in self.doc.routers.items():
             while len(self._nics[name]) < (router.nics or 0):
@@ -164,7 +164,8 @@ class _Builder:
                 tuple(self._nics[name]),
                 on=doc.on,
                 loopbacks=self.pools.loopbacks(number),
-                written_at=where(name),
+                os=router_os(loaded, self.name, name, self.pools.loopbacks(number)),
+                written_at=loaded.document.where(("networks", self.name, "routers", name)),
             )
             for number, (name, doc) in enumerate(self.doc.routers.items(), 1)
         }

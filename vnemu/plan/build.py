@@ -161,7 +161,7 @@ class _Builder:
     def _routes_at_start(self, node: Node) -> Iterator[StaticRoute]:
         """What its Router OS was given when it started; it keeps that, come what may."""
         network = self._topology.networks[node.network].at_start
-        if network.routing == "static":
+        if node.os.speaks("static"):
             nics = {nic.name for nic in node.nics}
             for route in _static_routes(network).get(node.path, ()):
                 if route.nic in nics:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vnemu.results.activity import SLACK_SAMPLES, active_span
 from vnemu.results.expectations import evaluate
-from vnemu.results.impact import carried_events, event_results, probe_result
+from vnemu.results.impact import Carried, carried_events, event_results, probe_result
 from vnemu.results.phases import Phase, cut_phases, measured_span, step_mean
 from vnemu.results.reader import FlowSamples, LinkSamples, PathSamples, Run
+from vnemu.results.routing import touched_at_all, with_routing
 from vnemu.results.runinfo import FlowInfo
 from vnemu.results.schema import (
     Conditions,
+    EventResult,
     FlowInPhase,
     FlowResult,
     LinkInPhase,
@@ -22,6 +24,7 @@ from vnemu.results.schema import (
     Result,
 )
 from vnemu.results.series import mean_rate
+from vnemu.results.streams import notes_on, stream_result, with_streams
 from vnemu.results.words import listed
 
 
@@ -31,6 +34,7 @@ def analyse(run: Run) -> Result:
     events = carried_events(run)
     cuts = [cut for event in events if event.firings for cut in event.boundaries]
     phases = cut_phases(cuts, end_s)
+    untouched, differences = touched_at_all(run)
     result = Result(
         status=run.status,
         reason=run.reason,
@@ -39,13 +43,23 @@ def analyse(run: Run) -> Result:
         end_s=_round(end_s),
         flows={flow.name: _flow(flow) for flow in run.info.flows},
         phases=tuple(_phase(run, phase, end_s) for phase in phases),
-        events=event_results(run, events, phases),
+        events=with_routing(run, events, _events(run, events, phases, end_s), end_s),
         probes={p.name: probe_result(run.probes.get(p.name)) for p in run.info.probes},
+        streams={name: stream_result(s, end_s) for name, s in run.streams.items()},
         proofs=tuple(ProofResult(**proof.model_dump()) for proof in run.proofs),
+        route_protocols=run.routes.protocols,
+        untouched=untouched,
+        differences=differences,
         notes=_notes(run),
         conditions=_conditions(run),
     )
     return result.model_copy(update={"expectations": evaluate(run.info.expect, result)})
+
+
+def _events(
+    run: Run, events: Sequence[Carried], phases: Sequence[Phase], end_s: float
+) -> tuple[EventResult, ...]:
+    return with_streams(run, events, event_results(run, events, phases), end_s)
 
 
 def run_end(run: Run) -> float:
@@ -127,13 +141,14 @@ def _paths_percent(paths: Mapping[str, PathSamples], span: tuple[float, float]) 
 
 def _notes(run: Run) -> tuple[str, ...]:
     notes = []
-    if not run.info.flows:
+    if not run.info.flows and not run.info.streams:
         notes.append("The experiment has no flows.")
     silent = [flow.name for flow in run.info.flows if flow.name not in run.flows]
     if silent:
         notes.append(
             f"There are no samples of {'flow' if len(silent) == 1 else 'flows'} {listed(silent)}."
         )
+    notes += notes_on(run)
     if run.bad_lines:
         notes.append(
             f"{run.bad_lines} unreadable line(s) of the record were left out, "

@@ -13,7 +13,18 @@ from vnemu.results.words import percent, rate
 
 CALIBRATION_VERSION = 1
 
-What = Literal["ceiling", "rate", "guarantee", "delay", "jitter", "loss", "clock"]
+What = Literal[
+    "ceiling",
+    "rate",
+    "guarantee",
+    "delay",
+    "jitter",
+    "loss",
+    "duplicate",
+    "corrupt",
+    "reorder",
+    "clock",
+]
 Cells = tuple[str, str, str, str]
 NOTHING = "-"
 """Instead of a measured value, where there is none."""

@@ -7,33 +7,43 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from vnemu.results.expected_probes import in_words, loss, outage
+from vnemu.results.judging import NotThere, event_name, event_of, known, last_firing_s
 from vnemu.results.phases import BAND, boundaries, cut_phases
 from vnemu.results.reader import CUT_OFF
-from vnemu.results.schema import EventResult, ExpectationResult, PhaseResult, Result
+from vnemu.results.schema import (
+    EventResult,
+    ExpectationResult,
+    PhaseResult,
+    Result,
+    RoutingAtEvent,
+)
 from vnemu.results.words import listed, percent, rate, seconds
 from vnemu.schema.experiment import (
+    ConvergenceExpectation,
     ExpectationDoc,
     GoodputExpectation,
     IsolationExpectation,
     LossExpectation,
+    OutageExpectation,
+    PathExpectation,
     SettleExpectation,
     SpreadExpectation,
+    UnmovedExpectation,
+    UntouchedExpectation,
 )
 
+_OfRouting = ConvergenceExpectation | UnmovedExpectation | UntouchedExpectation | PathExpectation
 _Doc = (
-    IsolationExpectation
+    _OfRouting
+    | IsolationExpectation
     | LossExpectation
+    | OutageExpectation
     | SettleExpectation
     | SpreadExpectation
     | GoodputExpectation
 )
 _DOC: TypeAdapter[_Doc] = TypeAdapter(ExpectationDoc)
-
-AFTER_EVENT_S = 1.0
-
-
-class _NotThere(Exception):
-    """What an expectation speaks of cannot be judged, in words."""
 
 
 def evaluate(
@@ -56,7 +66,7 @@ def _judge(document: Mapping[str, Any], result: Result) -> ExpectationResult:
     text = _text(doc, result)
     try:
         measured, met = _measure(doc, result)
-    except _NotThere as reason:
+    except NotThere as reason:
         return ExpectationResult(text=text, measured=str(reason), met=False)
     return ExpectationResult(text=text, measured=measured, met=met)
 
@@ -67,15 +77,23 @@ def _text(doc: _Doc, result: Result) -> str:
             return f"{_who(doc)}, phase {doc.phase}: goodput {_bounds(doc, result)}"
         case SettleExpectation():
             who = _flows(doc.flows) if doc.flows else "all flows"
-            return f"{who}: settled within {doc.settle} after {_event_name(doc.event, result)}"
-        case LossExpectation():
-            when = _when(doc.event, result) if doc.event else ""
-            return f"probe {doc.probe}: at most {doc.lost} lost{when}"
+            return f"{who}: settled within {doc.settle} after {event_name(doc.event, result)}"
+        case LossExpectation() | OutageExpectation():
+            return in_words(doc, result)
         case SpreadExpectation():
             where = f"{doc.spread} ({doc.direction}), phase {doc.phase}"
             return f"{where}: the same part on each of its paths, within {doc.within}"
         case IsolationExpectation():
             return f"nothing sent in network {doc.isolated[0]} is seen in {doc.isolated[1]}"
+        case ConvergenceExpectation():
+            name = event_name(doc.event, result)
+            return f"routing: converged within {doc.convergence} after {name}"
+        case UnmovedExpectation():
+            return f"routing: no route changed after {event_name(doc.unmoved, result)}"
+        case UntouchedExpectation():
+            return "nobody touched a virtual router"
+        case PathExpectation():
+            return f"path {_arrows(doc.path)} after {event_name(doc.event, result)}"
 
 
 def _measure(doc: _Doc, result: Result) -> tuple[str, bool]:
@@ -85,11 +103,19 @@ def _measure(doc: _Doc, result: Result) -> tuple[str, bool]:
         case SettleExpectation():
             return _settle(doc, result)
         case LossExpectation():
-            return _loss(doc, result)
+            return loss(doc, result)
+        case OutageExpectation():
+            return outage(doc, result)
         case SpreadExpectation():
             return _spread(doc, result)
         case IsolationExpectation():
             return _isolation(doc, result)
+        case ConvergenceExpectation() | UnmovedExpectation():
+            return _moved(doc, result)
+        case UntouchedExpectation():
+            return _untouched(result)
+        case PathExpectation():
+            return _path(doc, result)
 
 
 def _names(doc: GoodputExpectation) -> list[str]:
@@ -103,24 +129,6 @@ def _flows(names: list[str]) -> str:
 def _who(doc: GoodputExpectation) -> str:
     names = _names(doc)
     return _flows(names) + (" together" if len(names) > 1 else "")
-
-
-def _event_name(named: int | str, result: Result) -> str:
-    event = _find(named, result)
-    return f"event {named}" + (f" ({event.what})" if event else "")
-
-
-def _when(named: int | str, result: Result) -> str:
-    event = _find(named, result)
-    during = "during and " if event and event.until_s is not None else ""
-    return f" {during}in the second after {_event_name(named, result)}"
-
-
-def _find(named: int | str, result: Result) -> EventResult | None:
-    """Return the event with a number from 1, or a name."""
-    if isinstance(named, str):
-        return next((event for event in result.events if event.name == named), None)
-    return result.events[named - 1] if named <= len(result.events) else None
 
 
 def _bounds(doc: GoodputExpectation, result: Result) -> str:
@@ -148,49 +156,26 @@ def _phase(number: int, result: Result) -> PhaseResult:
     planned = [at for event in result.events for at in boundaries(event.planned_s, event.until_s)]
     count = max(len(result.phases), len(cut_phases(planned, result.duration_s)))
     if number > count:
-        raise _NotThere(
+        raise NotThere(
             f"there is no phase {number}: "
             + ("the only one is phase 1" if count == 1 else f"there are {count}")
         )
     if number > len(result.phases) or not result.phases[number - 1].finished:
-        raise _NotThere(CUT_OFF)
+        raise NotThere(CUT_OFF)
     return result.phases[number - 1]
-
-
-def _event(named: int | str, result: Result) -> EventResult:
-    event = _find(named, result)
-    if event is None:
-        count = len(result.events)
-        has = {0: "the experiment has none", 1: "the only one is event 1"}
-        raise _NotThere(f"there is no event {named}: " + has.get(count, f"there are {count}"))
-    if event.actual_s is None:
-        raise _NotThere(CUT_OFF)
-    return event
-
-
-def _last_firing_s(event: EventResult) -> float:
-    return event.ended_s if event.ended_s is not None else event.actual_s or 0.0
-
-
-def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    have = sorted(known)
-    for name in names:
-        if name not in have:
-            others = listed(have) if have else "none"
-            raise _NotThere(f"there is no {kind} {name}: the experiment has {others}")
 
 
 def _goodput(doc: GoodputExpectation, result: Result) -> tuple[str, bool]:
     names = _names(doc)
-    _known("flow", names, result.flows)
+    known("flow", names, result.flows)
     flows = _phase(doc.phase, result).flows
     missing = [name for name in names if name not in flows]
     if missing:
-        raise _NotThere(f"{_flows(missing)} was not measured in phase {doc.phase}")
+        raise NotThere(f"{_flows(missing)} was not measured in phase {doc.phase}")
     goodput = sum(flows[name].goodput_mbit for name in names)
     ideal = _ideal_of(doc, result)
     if ideal is None and (doc.within or doc.at_least):
-        raise _NotThere(f"{rate(goodput)}, but the ideal is not known")
+        raise NotThere(f"{rate(goodput)}, but the ideal is not known")
     error = f" ({percent(100 * (goodput / ideal - 1))})" if ideal else ""
     return rate(goodput) + error, _in_bounds(doc, goodput, ideal or 0.0)
 
@@ -205,15 +190,15 @@ def _in_bounds(doc: GoodputExpectation, goodput: float, ideal: float) -> bool:
 
 
 def _settle(doc: SettleExpectation, result: Result) -> tuple[str, bool]:
-    _known("flow", doc.flows or (), result.flows)
-    event = _event(doc.event, result)
-    at_s = _last_firing_s(event)
+    known("flow", doc.flows or (), result.flows)
+    event = event_of(doc.event, result)
+    at_s = last_firing_s(event)
     phase = next((p for p in result.phases if p.start_s <= at_s < p.end_s), None)
     if phase is None or not phase.finished:
-        raise _NotThere(CUT_OFF if result.status != "complete" else "no phase follows the event")
+        raise NotThere(CUT_OFF if result.status != "complete" else "no phase follows the event")
     names = doc.flows or list(event.settle_s)
     if not names:
-        raise _NotThere("no flow was active at the event")
+        raise NotThere("no flow was active at the event")
     spans = {name: event.settle_s.get(name) for name in names}
     text = ", ".join(
         f"{name} {seconds(span)}{'' if span is None else _wide(event.band_percent.get(name))}"
@@ -228,30 +213,13 @@ def _wide(band_percent: float | None) -> str:
     return "" if usual else f" (to its restless level, ± {band_percent:g}%)"
 
 
-def _loss(doc: LossExpectation, result: Result) -> tuple[str, bool]:
-    _known("probe", [doc.probe], result.probes)
-    if doc.event is None:
-        whole = result.probes[doc.probe]
-        sent, lost = whole.sent, whole.lost
-    else:
-        event = _event(doc.event, result)
-        over = min(_last_firing_s(event) + AFTER_EVENT_S, result.duration_s)
-        if result.status != "complete" and result.end_s < over:
-            raise _NotThere(CUT_OFF)
-        near = event.probes.get(doc.probe)
-        sent, lost = (near.sent, near.lost) if near else (0, 0)
-    if sent == 0:
-        raise _NotThere("no probe was sent")
-    return f"{lost} of {sent}", lost <= doc.lost
-
-
 def _spread(doc: SpreadExpectation, result: Result) -> tuple[str, bool]:
     phase = _phase(doc.phase, result)
-    _known("link", [doc.spread], phase.links)
-    _known("direction", [doc.direction], phase.links[doc.spread])
+    known("link", [doc.spread], phase.links)
+    known("direction", [doc.direction], phase.links[doc.spread])
     parts = phase.links[doc.spread][doc.direction].paths_percent
     if not parts:
-        raise _NotThere("nothing passed it, or it has only one path")
+        raise NotThere("nothing passed it, or it has only one path")
     text = listed([f"{part:.1f}% by {path}" for path, part in parts.items()])
     equal = 100 / len(parts)
     most = doc.within.fraction * equal + 1e-9
@@ -262,7 +230,7 @@ def _isolation(doc: IsolationExpectation, result: Result) -> tuple[str, bool]:
     source, listener = doc.isolated
     proofs = [p for p in result.proofs if (p.from_, p.to) == (source, listener)]
     if not proofs:
-        raise _NotThere(
+        raise NotThere(
             CUT_OFF if result.status != "complete" else "it was not tried: add prove_isolation"
         )
     sent = sum(sum(proof.sent.values()) for proof in proofs)
@@ -271,3 +239,45 @@ def _isolation(doc: IsolationExpectation, result: Result) -> tuple[str, bool]:
     text = f"{leaked} of {sent} frames leaked; {seen} of them were seen in {source} itself"
     # Frames that reach nobody prove nothing.
     return text, leaked == 0 and sent > 0 and seen > 0
+
+
+def _routing(event: EventResult, result: Result) -> RoutingAtEvent:
+    if event.routing is None:
+        raise NotThere("no routes were recorded")
+    over = min(event.routing.until_s, result.duration_s)
+    if result.status != "complete" and result.end_s <= over:
+        raise NotThere(CUT_OFF)
+    return event.routing
+
+
+def _moved(doc: ConvergenceExpectation | UnmovedExpectation, result: Result) -> tuple[str, bool]:
+    """How routes changed, and whether that is what was expected."""
+    named = doc.unmoved if isinstance(doc, UnmovedExpectation) else doc.event
+    found = _routing(event_of(named, result), result)
+    if found.convergence_s is None:
+        return "no route changed", isinstance(doc, UnmovedExpectation)
+    text = f"{found.changes} changes, the last after {seconds(found.convergence_s)}"
+    return text, (
+        isinstance(doc, ConvergenceExpectation)
+        and found.convergence_s <= doc.convergence.seconds + 1e-9
+    )
+
+
+def _untouched(result: Result) -> tuple[str, bool]:
+    if result.untouched is None:
+        raise NotThere(CUT_OFF if result.status != "complete" else "nobody looked")
+    return listed(list(result.differences)) or "untouched", result.untouched
+
+
+def _path(doc: PathExpectation, result: Result) -> tuple[str, bool]:
+    found = _routing(event_of(doc.event, result), result)
+    ends = doc.path[0], doc.path[-1]
+    paths = [p for p in found.paths if (p.from_, p.to) == ends and doc.ip in {None, p.ip}]
+    if not paths:
+        raise NotThere("its ends are not known")
+    after = paths[0].after
+    return " or ".join(_arrows(path) for path in after) or "none", after == (tuple(doc.path),)
+
+
+def _arrows(path: Iterable[str]) -> str:
+    return " -> ".join(path)

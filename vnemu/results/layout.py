@@ -21,6 +21,8 @@ FIRST_AT = math.pi / 3
 LONGEST_LINE = 8
 SHARING_RMS = 4
 EXACT_UP_TO = 60
+# What is spread so evenly is as good as it is.
+ROUND = 0.1
 
 
 def machine_places(drawing: Drawing) -> dict[str, Point]:
@@ -45,6 +47,35 @@ def router_places(network: DrawnNetwork, machines: Mapping[str, Point]) -> dict[
             for index, router in enumerate(routers)
         }
     return places
+
+
+def graph_places(
+    routers: Sequence[str], links: Sequence[tuple[str, str]], added: Sequence[tuple[str, str]] = ()
+) -> dict[str, Point]:
+    """Place VRs by how they are joined, wherever their RMs are.
+
+    Parameters:
+        routers: their names.
+        links: what they are joined by at first.
+        added: what there is later too; of use for those that had no VL.
+    """
+    joined = {name for link in links for name in link}
+    later = [link for link in added if not joined.issuperset(link)]
+    return _lying(_places(routers, [*links, *later]))
+
+
+def _lying(places: Mapping[str, Point]) -> dict[str, Point]:
+    """Turn points so that they spread out from left to right (along their principal axis)."""
+    count = len(places) or 1
+    mx, my = (sum(point[axis] for point in places.values()) / count for axis in (0, 1))
+    moved = {name: (x - mx, y - my) for name, (x, y) in places.items()}
+    xx, yy = (sum(point[axis] ** 2 for point in moved.values()) for axis in (0, 1))
+    xy = sum(x * y for x, y in moved.values())
+    if math.hypot(xx - yy, 2 * xy) < ROUND * (xx + yy):
+        return dict(places)
+    angle = math.atan2(2 * xy, xx - yy) / 2
+    cos, sin = math.cos(angle), math.sin(angle)
+    return {name: (x * cos + y * sin, y * cos - x * sin) for name, (x, y) in moved.items()}
 
 
 def host_places(network: DrawnNetwork, routers: Mapping[str, Point]) -> dict[str, Point]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 
 from vnemu.results.activity import SLACK_SAMPLES
 from vnemu.results.canvas import COLOURS, GREY, colour, new_figure
+from vnemu.results.event_marks import CHARACTER_IN, marks, shortened
 from vnemu.results.reader import Run
 from vnemu.results.runinfo import FlowInfo
-from vnemu.results.schema import EventResult, Result
+from vnemu.results.schema import Result
 from vnemu.results.series import WINDOW_S, Array, window_rates
 
 WIDTH_IN = 9.6
@@ -23,11 +24,8 @@ HEIGHT_IN = 4.2
 MOST_POINTS = 2000
 MOST_IN_LEGEND = 20
 MOST_IDEALS = 12
-MOST_NAMED_EVENTS = 6
 MOST_PIECES = 60
 MOST_LINKS = 14
-LANE_IN = 0.2
-CHARACTER_IN = 0.066
 # From this rate in Mbit/s on the axis reads Gbit/s, below the other kbit/s.
 GBIT_FROM = 2000.0
 KBIT_BELOW = 0.5
@@ -48,13 +46,18 @@ class Curve:
 
 def plot_goodput(run: Run, result: Result) -> Figure:
     """Plot what arrived of each flow over time, with the ideal dashed and events as lines."""
-    window_s = _window(run, result.end_s)
-    curves = [
-        curve
-        for index, flow in enumerate(run.info.flows)
-        if (curve := _flow_curve(run, flow, index, result.end_s, window_s))
-    ]
+    curves, window_s = goodput_curves(run, result)
     return _figure(curves, result, "goodput", window_s)
+
+
+def goodput_curves(run: Run, result: Result) -> tuple[list[Curve], float]:
+    """Return the curve of each flow that has samples, and the windows that they are means of."""
+    window_s = _window(run, result.end_s)
+    found = (
+        _flow_curve(run, flow, index, result.end_s, window_s)
+        for index, flow in enumerate(run.info.flows)
+    )
+    return [curve for curve in found if curve], window_s
 
 
 def plot_links(run: Run, result: Result) -> Figure | None:
@@ -106,31 +109,40 @@ def _flow_curve(
 
 
 def _figure(curves: Sequence[Curve], result: Result, what: str, window_s: float) -> Figure:
-    events = {n: e for n, e in enumerate(result.events, 1) if e.actual_s is not None}
-    end_s = result.end_s or result.duration_s
-    labels, lanes = _event_labels(events, end_s)
-    figure = new_figure(WIDTH_IN, HEIGHT_IN + LANE_IN * lanes)
+    events = marks(result, WIDTH_IN * 0.76)
+    height = HEIGHT_IN + events.height_in
+    figure = new_figure(WIDTH_IN, height)
     axes = figure.add_subplot()
+    axes.set_xlim(0, result.end_s or result.duration_s)
+    draw_rates(axes, curves, what, window_s)
+    axes.set_xlabel("time in s")
+    events.draw_spans(axes)
+    events.draw_lines(axes)
+    events.draw_names(axes)
+    right = 1 - (0.35 + legend_in(curves)) / WIDTH_IN
+    figure.subplots_adjust(0.085, 0.52 / height, right, 1 - (0.15 + events.height_in) / height)
+    return figure
+
+
+def draw_rates(axes: Axes, curves: Sequence[Curve], what: str, window_s: float) -> None:
+    """Draw curves with their ideals, the axis of rates and a legend to the right."""
     scale, unit = _unit(curves)
     _draw_curves(axes, curves, scale)
-    axes.set_xlim(0, end_s)
     axes.set_ylim(0, max(_highest(curves) * scale * 1.08, 1e-6))
-    axes.set_xlabel("time in s")
     axes.set_ylabel(f"{what} in {unit}\n(mean of {window_s * 1e3:.0f} ms)")
     axes.grid(color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    _draw_spans(axes, events.values())
-    _draw_events(axes, labels)
     if curves:
         _legend(axes, curves)
     else:
         axes.text(0.5, 0.5, "no samples", transform=axes.transAxes, ha="center", color=GREY)
-    longest = max((len(_short(curve.name)) for curve in curves), default=0)
-    right = 1 - (0.35 + (0.5 + CHARACTER_IN * max(longest, 5) if curves else 0)) / WIDTH_IN
-    height = HEIGHT_IN + LANE_IN * lanes
-    figure.subplots_adjust(0.085, 0.52 / height, right, 1 - (0.15 + LANE_IN * lanes) / height)
-    return figure
+
+
+def legend_in(curves: Sequence[Curve]) -> float:
+    """Return how wide the legend of curves is, in inches."""
+    longest = max((len(shortened(curve.name)) for curve in curves), default=0)
+    return 0.5 + CHARACTER_IN * max(longest, 5) if curves else 0.0
 
 
 def _highest(curves: Sequence[Curve]) -> float:
@@ -200,7 +212,7 @@ def _darker(name: str) -> tuple[float, ...]:
 
 def _legend(axes: Axes, curves: Sequence[Curve]) -> None:
     handles: list[Any] = [
-        Line2D([], [], color=curve.colour, linestyle=curve.style, label=_short(curve.name))
+        Line2D([], [], color=curve.colour, linestyle=curve.style, label=shortened(curve.name))
         for curve in curves[:MOST_IN_LEGEND]
     ]
     if len(curves) > MOST_IN_LEGEND:
@@ -216,51 +228,3 @@ def _legend(axes: Axes, curves: Sequence[Curve]) -> None:
         frameon=False,
         fontsize="small",
     )
-
-
-def _short(name: str, limit: int = 22) -> str:
-    return name if len(name) <= limit else f"{name[: limit - 1]}…"
-
-
-def _event_labels(
-    events: Mapping[int, EventResult], end_s: float
-) -> tuple[list[tuple[float, int, str]], int]:
-    """Return (time, lane, text) for each event such that no two texts overlap, and the lanes."""
-    named = len(events) <= MOST_NAMED_EVENTS
-    inch_s = end_s / (WIDTH_IN * 0.76)
-    free_from: list[float] = []
-    labels = []
-    for number, event in sorted(events.items(), key=lambda item: item[1].actual_s or 0.0):
-        at = event.actual_s or 0.0
-        text = f"{number} {_short(event.name or event.what, 60)}" if named else str(number)
-        half = len(text) * CHARACTER_IN / 2 * inch_s
-        left = min(max(at, half), end_s - half) - half
-        lane = next((i for i, free in enumerate(free_from) if free <= left), len(free_from))
-        free_from[lane : lane + 1] = [left + 2 * half + 0.1 * inch_s]
-        labels.append((at, lane, text))
-    return labels, len(free_from)
-
-
-def _draw_spans(axes: Axes, events: Iterable[EventResult]) -> None:
-    """Shade the time of events that last."""
-    for event in events:
-        if event.until_s is not None and event.actual_s is not None:
-            axes.axvspan(event.actual_s, event.until_s, color="#f1efe8", zorder=0, linewidth=0)
-
-
-def _draw_events(axes: Axes, labels: Sequence[tuple[float, int, str]]) -> None:
-    end_s = axes.get_xlim()[1]
-    inch_s = end_s / (WIDTH_IN * 0.76)
-    for at, lane, text in labels:
-        axes.axvline(at, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
-        half = len(text) * CHARACTER_IN / 2 * inch_s
-        axes.annotate(
-            text,
-            (min(max(at, half), max(end_s - half, half)), 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4 + 72 * LANE_IN * lane),
-            textcoords="offset points",
-            ha="center",
-            fontsize="small",
-            color="#333333",
-        )

@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from vnemu.errors import InputError
+from vnemu.results.routes import RouteHistory, RouteRow, route_row
 from vnemu.results.runinfo import (
     JOURNAL_ENTRY,
+    AnyEntry,
     EndEntry,
     EventEntry,
     IdealEntry,
+    PlacesEntry,
     ProofEntry,
     RunInfo,
     Status,
+    UntouchedEntry,
 )
 from vnemu.results.writer import COLUMNS, JOURNAL
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from vnemu.results.streams import StreamSamples
 
     Array = NDArray[np.float64]
 
@@ -68,11 +74,22 @@ class ProbeSamples:
 
 
 @dataclass(frozen=True)
+class ControlSamples:
+    """Cumulative counters of a protocol's messages at one NIC in one direction."""
+
+    time_s: Array
+    messages: Array
+    bytes: Array
+
+
+@dataclass(frozen=True)
 class Run:
     """A run folder as read.
 
     ``flows`` and ``probes`` go by name, ``links`` by (link, direction), ``paths`` (of VLs
-    over several) by (link, direction, path). ``bad_lines`` counts the lines that could
+    over several) by (link, direction, path), ``control`` by (node, NIC, direction, protocol).
+    ``streams`` go by name and direction (``NAME>``, ``NAME<``), ``overflowed`` counts the
+    datagrams of theirs that the observer itself dropped, ``bad_lines`` the lines that could
     not be read.
     """
 
@@ -86,6 +103,11 @@ class Run:
     links: dict[tuple[str, str], LinkSamples] = field(default_factory=dict)
     paths: dict[tuple[str, str, str], PathSamples] = field(default_factory=dict)
     probes: dict[str, ProbeSamples] = field(default_factory=dict)
+    control: dict[tuple[str, str, str, str], ControlSamples] = field(default_factory=dict)
+    routes: RouteHistory = field(default_factory=lambda: RouteHistory(()))
+    untouched: tuple[UntouchedEntry, ...] = ()
+    streams: dict[str, StreamSamples] = field(default_factory=dict)
+    overflowed: int = 0
     bad_lines: int = 0
 
     @property
@@ -118,6 +140,9 @@ def read_run(folder: Path) -> Run:
     links = _table(folder, "links.csv", 2, bad)
     paths = _table(folder, "paths.csv", 3, bad)
     probes = _table(folder, "probes.csv", 1, bad)
+    control = _table(folder, "control.csv", 4, bad)
+    places = tuple(entry for entry in journal if isinstance(entry, PlacesEntry))
+    streams, overflowed = _streams(folder, info)
     ends = [entry for entry in journal if isinstance(entry, EndEntry)]
     return Run(
         folder=folder,
@@ -131,6 +156,14 @@ def read_run(folder: Path) -> Run:
         links={(key[0], key[1]): LinkSamples(*columns) for key, columns in links.items()},
         paths={(key[0], key[1], key[2]): PathSamples(*columns) for key, columns in paths.items()},
         probes={key[0]: ProbeSamples(*columns) for key, columns in probes.items()},
+        control={
+            (key[0], key[1], key[2], key[3]): ControlSamples(*columns)
+            for key, columns in control.items()
+        },
+        routes=RouteHistory(_routes(folder, bad), places),
+        untouched=tuple(entry for entry in journal if isinstance(entry, UntouchedEntry)),
+        streams=streams,
+        overflowed=overflowed,
         bad_lines=bad.count,
     )
 
@@ -182,12 +215,30 @@ def _whole_lines(path: Path, bad: _Bad) -> Iterator[str]:
     yield from lines
 
 
-def _entry(line: str, bad: _Bad) -> IdealEntry | EventEntry | ProofEntry | EndEntry | None:
+def _entry(line: str, bad: _Bad) -> AnyEntry | None:
     try:
         return JOURNAL_ENTRY.validate_json(line)
     except ValidationError:
         bad.count += 1
         return None
+
+
+def _streams(folder: Path, info: RunInfo) -> tuple[dict[str, StreamSamples], int]:
+    from vnemu.results.streams import read_streams  # numpy, as below
+
+    return read_streams(folder, info.streams) if info.streams else ({}, 0)
+
+
+def _routes(folder: Path, bad: _Bad) -> list[RouteRow]:
+    found = []
+    lines = _whole_lines(folder / "routes.csv", bad)
+    next(lines, None)
+    for line in lines:
+        try:
+            found.append(route_row(line.split(",")))
+        except ValueError:
+            bad.count += 1
+    return found
 
 
 def _table(

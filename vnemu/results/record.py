@@ -7,6 +7,9 @@ plan.txt                       the plan, in words
 traces/                        what the timeline replays, if it does
 journal.jsonl                  ideals, events, proofs and the end, as they happened
 flows.csv links.csv paths.csv probes.csv   raw samples
+routes.csv control.csv         routes of the nodes, routing messages at the vifs
+control.pcapng                 those messages, if the experiment asks for them
+streams.bin                    each UDP probe (`vnemu.results.stream_record`)
 logs/                          the programs' own logs
 result.json report.html goodput.png goodput.svg underlay.svg   made from the above
 ```
@@ -33,11 +36,13 @@ from vnemu.results.runinfo import (
     FlowInfo,
     IdealEntry,
     Machine,
+    NodePlace,
     PlannedEvent,
     ProbeInfo,
     ProofEntry,
     RunInfo,
     Status,
+    StreamInfo,
 )
 from vnemu.results.writer import RunWriter, claim_folder
 
@@ -54,6 +59,7 @@ __all__ = [
     "IdealEntry",
     "LinkSamples",
     "Machine",
+    "NodePlace",
     "PathSamples",
     "PlannedEvent",
     "ProbeInfo",
@@ -63,6 +69,7 @@ __all__ = [
     "RunInfo",
     "RunWriter",
     "Status",
+    "StreamInfo",
     "claim_folder",
     "read_run",
 ]

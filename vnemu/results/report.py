@@ -10,16 +10,21 @@ from typing import Any
 import jinja2
 
 from vnemu.results import words
+from vnemu.results.adaptation import fixed, outage, stream_name
+from vnemu.results.adaptation_page import AdaptationParts, adaptation_parts
 from vnemu.results.analysis import analyse
 from vnemu.results.canvas import inline_svg, save
 from vnemu.results.drawing import draw_planes
 from vnemu.results.files import write_atomic
+from vnemu.results.path_drawing import draw_paths
 from vnemu.results.plots import plot_goodput, plot_links
 from vnemu.results.reader import Run, read_run
 from vnemu.results.schema import LinkInPhase, PhaseResult, Result
+from vnemu.results.timeline_plot import plot_timeline
 from vnemu.results.trust import trust
 
 MADE = ("result.json", "report.html", "goodput.png", "goodput.svg", "underlay.svg")
+MADE_OF_ADAPTATION = ("timeline.png", "timeline.svg")
 MOST_LINK_ROWS = 200
 
 LinkRow = tuple[str, str, int, LinkInPhase]
@@ -45,6 +50,7 @@ def build_report(folder: Path) -> Result:
         run,
         result,
         plot=inline_svg(goodput, "goodput of each flow over time"),
+        adaptation=_adaptation(run, result),
         links_plot=inline_svg(links_plot, "rate on each virtual link") if links_plot else "",
         drawing=inline_svg(planes, "underlay, overlays and the mapping between them")
         if run.info.drawing.underlay.machines
@@ -54,16 +60,44 @@ def build_report(folder: Path) -> Result:
     return result
 
 
-def render_page(run: Run, result: Result, *, plot: str, links_plot: str, drawing: str) -> str:
+def _adaptation(run: Run, result: Result) -> AdaptationParts:
+    """Draw what there is to draw of adaptation, as files too, and return it for the page."""
+    timeline = plot_timeline(run, result)
+    if timeline is None:
+        return adaptation_parts(run, result)
+    save(timeline, [run.folder / name for name in MADE_OF_ADAPTATION])
+    paths = draw_paths(run, result)
+    return adaptation_parts(
+        run,
+        result,
+        inline_svg(timeline, "goodput, lost probes, changed routes and routing messages over time"),
+        {
+            name: inline_svg(figure, f"paths in network {name} before and after events")
+            for name, figure in paths.items()
+        },
+    )
+
+
+def render_page(
+    run: Run,
+    result: Result,
+    *,
+    plot: str,
+    adaptation: AdaptationParts,
+    links_plot: str,
+    drawing: str,
+) -> str:
     """Return report.html, one page that needs no other file.
 
     Parameters:
         run, result: what it tells of.
+        adaptation: what it tells of routers and streams.
         plot, links_plot, drawing: SVG elements, empty where there is none.
     """
     rows = sorted(_link_rows(result), key=lambda row: row[:3])
-    return _template().render(
+    return page_template("report.html.j2").render(
         r=result,
+        a=adaptation,
         plot=plot,
         links_plot=links_plot,
         drawing=drawing,
@@ -76,7 +110,8 @@ def render_page(run: Run, result: Result, *, plot: str, links_plot: str, drawing
     )
 
 
-def _template() -> jinja2.Template:
+def page_template(name: str) -> jinja2.Template:
+    """Return the template of a page of this package."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vnemu.results", "."),
         autoescape=True,
@@ -88,9 +123,13 @@ def _template() -> jinja2.Template:
         "percent": lambda value: "" if value is None else words.percent(value),
         "seconds": words.seconds,
         "total": phase_total,
+        "octets": words.octets,
+        "outage": outage,
+        "fixed": fixed,
+        "stream": stream_name,
     }
     environment.filters.update(filters)
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def phase_total(phase: PhaseResult) -> tuple[float | None, float, float | None]:

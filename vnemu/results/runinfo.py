@@ -51,6 +51,17 @@ class ProbeInfo(Record):
     ip: Literal[4, 6]
 
 
+class StreamInfo(Record):
+    """One stream of UDP probes, both ways; ``size_bytes`` of payload."""
+
+    name: str
+    from_: Annotated[str, _from()]
+    to: str
+    interval_s: float
+    ip: Literal[4, 6]
+    size_bytes: int = 32
+
+
 class PlannedEvent(Record):
     """An event, that is an entry of the timeline; times are seconds since the start (t0).
 
@@ -143,6 +154,7 @@ class RunInfo(Record):
     duration_s: float
     flows: tuple[FlowInfo, ...] = ()
     probes: tuple[ProbeInfo, ...] = ()
+    streams: tuple[StreamInfo, ...] = ()
     events: tuple[PlannedEvent, ...] = ()
     expect: tuple[dict[str, Any], ...] = ()
     calibration: dict[str, Any] | None = None
@@ -186,6 +198,51 @@ class ProofEntry(Record):
     leaked: int
 
 
+class NodePlace(Record):
+    """Where a node is in its VN.
+
+    ``addresses`` are its own, loopbacks first, without prefix lengths; ``peers`` says which
+    node is at the other end of the VL that a NIC is plugged in.
+    """
+
+    addresses: tuple[str, ...] = ()
+    peers: dict[str, str] = {}
+
+    def address(self, version: int) -> str | None:
+        """Its first address of an IP version."""
+        return next((a for a in self.addresses if (":" in a) == (version == 6)), None)
+
+
+class PlacesEntry(Record):
+    """From ``at_s`` on, these nodes have these addresses and peers; all of them the first time."""
+
+    kind: Literal["places"] = "places"
+    at_s: float
+    nodes: dict[str, NodePlace]
+
+
+class Difference(Record):
+    """What is different in a VR: a setting, a file or a process, in words."""
+
+    node: str
+    what: str
+
+
+class UntouchedEntry(Record):
+    """VRs were looked at from outside between ``from_s`` and ``to_s``.
+
+    ``events`` are those since the look before, or else the last one; ``differences`` what
+    nobody but a Router OS's user could have changed.
+    """
+
+    kind: Literal["untouched"] = "untouched"
+    from_s: float
+    to_s: float
+    events: tuple[int, ...] = ()
+    nodes: int = 0
+    differences: tuple[Difference, ...] = ()
+
+
 class EndEntry(Record):
     """How the run ended; absent when it was killed."""
 
@@ -195,9 +252,5 @@ class EndEntry(Record):
     reason: str = ""
 
 
-JournalEntry = Annotated[
-    IdealEntry | EventEntry | ProofEntry | EndEntry, Field(discriminator="kind")
-]
-JOURNAL_ENTRY: TypeAdapter[IdealEntry | EventEntry | ProofEntry | EndEntry] = TypeAdapter(
-    JournalEntry
-)
+AnyEntry = IdealEntry | EventEntry | ProofEntry | PlacesEntry | UntouchedEntry | EndEntry
+JOURNAL_ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Annotated[AnyEntry, Field(discriminator="kind")])

@@ -66,6 +66,72 @@ class ProbeAtEvent(ResultPart):
     outage_ms: float = Field(description="longest run of lost probes, as time")
 
 
+class ControlAtEvent(ResultPart):
+    """Routing messages of a protocol that VRs sent, counted at their vifs."""
+
+    messages: int
+    bytes: int = Field(description="of whole frames, acknowledgements of TCP included")
+
+
+class PathAtEvent(ResultPart):
+    """The paths from one node to another by the routing tables; several: ECMP; none: no route."""
+
+    from_: Annotated[
+        str,
+        Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from"),
+    ]
+    to: str
+    ip: Literal[4, 6]
+    before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
+
+
+class RoutingAtEvent(ResultPart):
+    """What the routers did from the begin of an event to the next one that cuts a phase."""
+
+    until_s: float = Field(description="end of that window")
+    changes: int = Field(
+        default=0, description="routes that were set or deleted, but for those of NICs"
+    )
+    nodes: tuple[str, ...] = Field(default=(), description="whose tables changed")
+    first_s: float | None = Field(
+        default=None, description="from the event to the first change of a route"
+    )
+    convergence_s: float | None = Field(
+        default=None, description="from the event to the last change of a route"
+    )
+    paths: tuple[PathAtEvent, ...] = Field(
+        default=(), description="of flows and probes, just before the event and at the end"
+    )
+    control: dict[str, ControlAtEvent] = Field(default={}, description="by protocol")
+
+
+class StreamAtEvent(ResultPart):
+    """One direction of a stream of UDP probes, from an event to the next one."""
+
+    sent: int
+    lost: int
+    duplicated: int = 0
+    reordered: int = 0
+    outage_ms: float = Field(
+        description="longest loss period: from the sending of its first probe to that of the "
+        "next one that arrived"
+    )
+    until_s: float = Field(default=0.0, description="end of that time")
+    first_loss_s: float | None = Field(
+        default=None, description="from the event to the sending of the first lost probe"
+    )
+    first_repair_s: float | None = Field(
+        default=None,
+        description="from the event to the sending of the first probe that arrived again",
+    )
+    last_repair_s: float | None = Field(
+        default=None,
+        description="from the event to the sending of the first probe behind the last lost one; "
+        "null: none arrived before the next event",
+    )
+
+
 class EventResult(ResultPart):
     """An event, that is an entry of the timeline. Events count from 1, as in the file."""
 
@@ -98,6 +164,14 @@ class EventResult(ResultPart):
         description="by flow: later windows outside of the band all the same (at most 2%)",
     )
     probes: dict[str, ProbeAtEvent] = {}
+    streams: dict[str, StreamAtEvent] = Field(
+        default={}, description="by name and direction: NAME> there, NAME< back"
+    )
+    routing: RoutingAtEvent | None = None
+    untouched: bool | None = Field(
+        default=None, description="whether the VRs were as before when looked at after it"
+    )
+    differences: tuple[str, ...] = Field(default=(), description="what was not, if so")
 
 
 class ProbeResult(ResultPart):
@@ -109,6 +183,24 @@ class ProbeResult(ResultPart):
     rtt_median_ms: float | None = None
     rtt_p99_ms: float | None = None
     rtt_max_ms: float | None = None
+
+
+class StreamResult(ResultPart):
+    """One direction of a stream of UDP probes over the whole run."""
+
+    sent: int
+    lost: int
+    loss_percent: float | None = None
+    duplicated: int = 0
+    reordered: int = 0
+    outage_ms: float = 0.0
+    outage_at_s: float | None = Field(default=None, description="when the longest one began")
+    delay_median_ms: float | None = Field(default=None, description="one way")
+    delay_p99_ms: float | None = None
+    delay_max_ms: float | None = None
+    pause_max_ms: float | None = Field(
+        default=None, description="longest time in which none was sent: how sure outages are"
+    )
 
 
 class ProofResult(ResultPart):
@@ -172,7 +264,18 @@ class Result(ResultPart):
     phases: tuple[PhaseResult, ...] = ()
     events: tuple[EventResult, ...] = ()
     probes: dict[str, ProbeResult] = {}
+    streams: dict[str, StreamResult] = Field(
+        default={}, description="by name and direction: NAME> there, NAME< back"
+    )
     proofs: tuple[ProofResult, ...] = ()
+    route_protocols: tuple[str, ...] = Field(
+        default=(),
+        description="who set routes of the VRs, as iproute2 calls them; empty: nobody but vnemu",
+    )
+    untouched: bool | None = Field(
+        default=None, description="whether nobody touched a VR; null: nobody looked"
+    )
+    differences: tuple[str, ...] = Field(default=(), description="what was touched, if so")
     expectations: tuple[ExpectationResult, ...] = ()
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the numbers must know")
     conditions: Conditions

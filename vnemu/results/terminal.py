@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from vnemu.results.adaptation import adaptation_rows
 from vnemu.results.schema import PhaseResult, Result
 from vnemu.results.words import percent, rate
 
@@ -13,46 +14,105 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str, str, str, str]
 HEADINGS: Row = ("phase", "flow", "ideal", "goodput", "error")
+ADAPTATION = (
+    "event",
+    "at",
+    "outage",
+    "worst stream",
+    "lost",
+    "repaired after",
+    "routes changed",
+    "last after",
+)
 
 
 def summary_lines(result: Result) -> list[str]:
-    """Return the result as plain text: status, phases, events, probes, expectations."""
-    rows = [HEADINGS, *_rows(result)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    table = [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    """Return the result as plain text: status, phases, adaptation, expectations."""
     return [
         _headline(result),
         *result.notes,
-        *(table if len(rows) > 1 else []),
+        *_lines(HEADINGS, list(_rows(result)), 2),
+        *_lines(*_adaptation(result), 1),
+        *_untouched(result),
         *_expectations(result),
     ]
 
 
+def _lines(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """A table as lines, the first `left` columns to the left; none without rows."""
+    if not rows:
+        return []
+    whole = [headings, *rows]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(headings))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in whole
+    ]
+
+
 def summary_table(result: Result) -> list[RenderableType]:
-    """Return the same for a rich console: the headline, a table of phases, the expectations."""
-    from rich.table import Table
+    """Return the same for a rich console: the headline, the tables, the expectations."""
     from rich.text import Text
 
     style = {"complete": "bold green", "interrupted": "bold yellow", "failed": "bold red"}
     parts: list[RenderableType] = [Text(_headline(result), style=style[result.status])]
     parts += [Text(note, style="yellow") for note in result.notes]
-    rows = list(_rows(result))
-    if rows:
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for column, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="left" if column < 2 else "right")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        parts.append(table)
+    parts += _tables(HEADINGS, list(_rows(result)), 2)
+    parts += _tables(*_adaptation(result), 1)
+    parts += [
+        Text(line, style="red" if result.differences else "green") for line in _untouched(result)
+    ]
     for line, expectation in zip(_expectations(result), result.expectations, strict=True):
         parts.append(Text(line, style="green" if expectation.met else "red"))
     return parts
+
+
+def _tables(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], left: int
+) -> list[RenderableType]:
+    """A table, or none without rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        return []
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if column < left else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return [table]
+
+
+def _adaptation(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of the table of adaptation, without columns that say nothing."""
+    rows = [
+        (
+            f"{row.number} {row.event}",
+            row.at or "not carried out",
+            row.outage,
+            row.stream,
+            row.lost,
+            row.repaired,
+            row.routes,
+            row.last,
+        )
+        for row in adaptation_rows(result)
+    ]
+    kept = [column for column in range(len(ADAPTATION)) if any(row[column] for row in rows)]
+    return [ADAPTATION[column] for column in kept], [[row[c] for c in kept] for row in rows]
+
+
+def _untouched(result: Result) -> list[str]:
+    """Whether a VR was touched, if that is of interest or was so."""
+    if result.untouched is False:
+        return [f"✘ a virtual router was touched: {what}" for what in result.differences]
+    if result.untouched and result.route_protocols:
+        return ["✔ the virtual routers are untouched"]
+    return []
 
 
 def _headline(result: Result) -> str:

@@ -15,7 +15,7 @@ from vnemu.results.runinfo import Record
 from vnemu.units import Rate
 
 _RATES = frozenset({"rate", "limit", "guarantee"})
-_QUALITIES = frozenset({"guarantee", "delay", "jitter", "loss"})
+_QUALITIES = frozenset({"guarantee", "delay", "jitter", "loss", "duplicate", "corrupt", "reorder"})
 # libyaml reads a lab of 1000 VRs ten times faster, where Python has it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

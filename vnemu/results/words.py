@@ -36,3 +36,19 @@ def listed(names: Sequence[str], joint: str = "and") -> str:
         return ""
     *most, last = names
     return f"{', '.join(most)} {joint} {last}" if most else last
+
+
+def number(value: float) -> str:
+    """Write a number with three telling digits, five decimals at most; whole ones as they are."""
+    if value == int(value) and abs(value) < 1e7:
+        return str(int(value))
+    digits = min(max(0, 2 - int(f"{value:e}".rpartition("e")[2])), 5)
+    return f"{value:.{digits}f}"
+
+
+def octets(value: int) -> str:
+    """Write a number of bytes with the unit that suits it (kB is 1000 B)."""
+    for unit, size in (("MB", 10**6), ("kB", 10**3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}"
+    return f"{value} B"

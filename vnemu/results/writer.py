@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self, TextIO
 
 from vnemu.errors import InputError
 from vnemu.results.files import write_atomic
 from vnemu.results.runinfo import (
+    Difference,
     EndEntry,
     EventEntry,
     IdealEntry,
+    NodePlace,
+    PlacesEntry,
     ProofEntry,
     Record,
     RunInfo,
     Status,
+    UntouchedEntry,
 )
 
 COLUMNS = {
@@ -24,8 +28,11 @@ COLUMNS = {
     "links.csv": "time_s,link,direction,bytes,packets,drops,backlog_bytes",
     "paths.csv": "time_s,link,direction,path,bytes",
     "probes.csv": "time_s,probe,seq,rtt_ms",
+    "routes.csv": "time_s,node,action,prefix,nexthops,protocol,metric",
+    "control.csv": "time_s,node,nic,direction,protocol,messages,bytes",
 }
 JOURNAL = "journal.jsonl"
+STREAMS = "streams.bin"
 
 
 def claim_folder(folder: Path) -> None:
@@ -158,6 +165,58 @@ class RunWriter:
         """A ping sent at `time_s`; `rtt_ms` is None when it is known to be lost."""
         rtt = "" if rtt_ms is None else f"{rtt_ms:.4f}"
         self._line("probes.csv", f"{time_s:.6f},{probe},{seq},{rtt}")
+
+    def route(  # noqa: PLR0917 - one row of the file
+        self,
+        time_s: float,
+        node: str,
+        action: str,
+        prefix: str,
+        next_hops: Iterable[str],
+        protocol: str,
+        metric: int,
+    ) -> None:
+        """A route of a node is ``there`` at the start, was ``set`` or is ``gone``."""
+        route = f"{prefix},{'|'.join(next_hops)},{protocol},{metric}"
+        self._line("routes.csv", f"{time_s:.6f},{node},{action},{route}")
+
+    def control(
+        self, time_s: float, counters: Iterable[tuple[str, str, str, str, int, int]]
+    ) -> None:
+        """Routing messages counted up to now.
+
+        Parameters:
+            counters: of each node, NIC, direction (``in`` or ``out`` of the node) and
+                protocol, the messages and bytes of frames since the start.
+        """
+        rows = [
+            f"{time_s:.6f},{node},{nic},{direction},{protocol},{messages},{octets}"
+            for node, nic, direction, protocol, messages, octets in counters
+        ]
+        if rows:
+            self._line("control.csv", "\n".join(rows))
+
+    def places(self, at_s: float, nodes: Mapping[str, NodePlace]) -> None:
+        """From `at_s` on, `nodes` have these addresses and peers; all of them the first time."""
+        self._journal(PlacesEntry(at_s=at_s, nodes=dict(nodes)))
+
+    def untouched(
+        self,
+        from_s: float,
+        to_s: float,
+        events: tuple[int, ...],
+        nodes: int,
+        differences: Iterable[tuple[str, str]],
+    ) -> None:
+        """So many VRs were looked at after `events`, with these differences (node, what)."""
+        found = tuple(Difference(node=node, what=what) for node, what in differences)
+        self._journal(
+            UntouchedEntry(from_s=from_s, to_s=to_s, events=events, nodes=nodes, differences=found)
+        )
+
+    def stream_path(self) -> Path:
+        """Return where the record of the UDP probes belongs."""
+        return self.folder / STREAMS
 
     def end(self, at_s: float, status: Status, reason: str = "") -> None:
         """The run is over: complete, interrupted or failed, and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,12 +86,25 @@ class Document:
             InputError: if there is no such place, or `text` is not YAML.
         """
         mark = Mark(option or f"--set {dotted}")
-        steps = locate(self.root, dotted, mark)
         value, findings = read_tree(text, mark.source, mark)
         if findings:
             raise InputError(in_file_order(findings))
-        root = _replaced(self.root, steps, value or Node(None, mark), mark)
-        return replace(self, root=root)
+        return self.with_node(dotted, value or Node(None, mark), mark)
+
+    def with_node(self, dotted: str, value: Node, mark: Mark) -> Document:
+        """Return a copy in which the value at a path, as in `with_value`, is `value`.
+
+        Parameters:
+            mark: where that was asked for, for messages.
+
+        Raises:
+            InputError: if there is no such place.
+        """
+        return self.with_node_at(locate(self.root, dotted, mark), value, mark)
+
+    def with_node_at(self, steps: Sequence[Step], value: Node, mark: Mark) -> Document:
+        """As `with_node`, with a path that is known step by step."""
+        return replace(self, root=_replaced(self.root, list(steps), value, mark))
 
     def _child(self, path: KeyPath) -> Child:
         child = Child(self.root.mark, self.root)

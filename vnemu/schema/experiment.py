@@ -53,14 +53,40 @@ class FlowDoc(Strict):
         return self
 
 
+class StreamDoc(Strict):
+    """Small UDP datagrams both ways, numbered and timed."""
+
+    size: Annotated[Size, AfterValidator(_datagram)] = Field(
+        Size(32), description="payload of a datagram"
+    )
+
+
+_PING_EVERY, _STREAM_EVERY = Duration(10_000_000), Duration(1_000_000)
+_FASTEST_STREAM = Duration(200_000)
+
+
 class ProbeDoc(Strict):
-    """A stream of pings beside the flows."""
+    """A stream of probes beside the flows: pings, or UDP both ways."""
 
     name: Name
     from_: NodePath = Field(alias="from")
     to: NodePath
-    interval: Span = Duration(10_000_000)
+    udp: StreamDoc | None = Field(None, description="UDP datagrams both ways instead of pings")
+    interval: Span | None = Field(None, description="default: 10ms; of UDP: 1ms")
     ip: Literal[4, 6] | None = None
+
+    @model_validator(mode="after")
+    def _not_too_fast(self) -> ProbeDoc:
+        if self.udp and self.every < _FASTEST_STREAM:
+            raise ValueError(
+                f"probe '{self.name}' is too fast: its interval is at least {_FASTEST_STREAM}"
+            )
+        return self
+
+    @property
+    def every(self) -> Duration:
+        """The time between two probes."""
+        return self.interval or (_STREAM_EVERY if self.udp else _PING_EVERY)
 
 
 FlowNames = Annotated[list[Name], Field(min_length=1)]
@@ -98,11 +124,33 @@ class SettleExpectation(Strict):
 
 
 class LossExpectation(Strict):
-    """How many probes may be lost: in all, or from an event to the second after it."""
+    """How many probes may be lost: in all, or because of an event.
+
+    Of pings those count that were sent from the event to the second after it; of UDP
+    those sent from the event to the next one, in the worse of both directions.
+    """
 
     probe: Name
     lost: Annotated[int, Field(ge=0)]
     event: EventName | None = None
+
+
+class OutageExpectation(Strict):
+    """How long the longest outage of a UDP probe lasts, in the worse of its directions.
+
+    In all, or from an event to the next one.
+    """
+
+    outage: Name
+    event: EventName | None = None
+    max: Duration | None = None
+    min: Duration | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> OutageExpectation:
+        if self.max is None and self.min is None:
+            raise ValueError("says no bound: add max: or min:")
+        return self
 
 
 class SpreadExpectation(Strict):
@@ -120,9 +168,41 @@ class IsolationExpectation(Strict):
     isolated: Endpoints
 
 
+class ConvergenceExpectation(Strict):
+    """The last route that changed because of an event did so within this time after it."""
+
+    convergence: Span
+    event: EventName
+
+
+class UnmovedExpectation(Strict):
+    """No route of any VR changed from an event to the next one."""
+
+    unmoved: EventName
+
+
+class UntouchedExpectation(Strict):
+    """Nobody touched a VR: files, processes and settings are what they were at the start."""
+
+    untouched: Literal[True]
+
+
+class PathExpectation(Strict):
+    """When routing has settled after an event, packets take this path and no other."""
+
+    path: Annotated[list[NodePath], Field(min_length=2)]
+    event: EventName
+    ip: Literal[4, 6] | None = Field(None, description="default: 4 where the network has it")
+
+
 _EXPECTATIONS = {
+    "convergence": ConvergenceExpectation,
+    "unmoved": UnmovedExpectation,
+    "untouched": UntouchedExpectation,
+    "path": PathExpectation,
     "isolated": IsolationExpectation,
     "probe": LossExpectation,
+    "outage": OutageExpectation,
     "settle": SettleExpectation,
     "spread": SpreadExpectation,
     "phase": GoodputExpectation,
@@ -138,7 +218,12 @@ def _expectation_kind(value: Any) -> str | None:
 
 ExpectationDoc = Annotated[
     Annotated[IsolationExpectation, Tag("isolated")]
+    | Annotated[ConvergenceExpectation, Tag("convergence")]
+    | Annotated[UnmovedExpectation, Tag("unmoved")]
+    | Annotated[UntouchedExpectation, Tag("untouched")]
+    | Annotated[PathExpectation, Tag("path")]
     | Annotated[LossExpectation, Tag("probe")]
+    | Annotated[OutageExpectation, Tag("outage")]
     | Annotated[SettleExpectation, Tag("settle")]
     | Annotated[SpreadExpectation, Tag("spread")]
     | Annotated[GoodputExpectation, Tag("phase")],
@@ -146,7 +231,8 @@ ExpectationDoc = Annotated[
         _expectation_kind,
         custom_error_type="unknown_expectation",
         custom_error_message="an expectation has one of the keys "
-        "phase, settle, probe, spread, isolated",
+        "phase, settle, probe, outage, spread, isolated, convergence, unmoved, "
+        "untouched, path",
     ),
 ]
 
@@ -165,4 +251,15 @@ class ExperimentDoc(Strict):
         "auto", description="which kernel runs it: auto takes the running one if it has all"
     )
     seed: int = 1
+    repeat: Annotated[int, Field(ge=1, le=10_000)] = 1
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        {}, description="by the path of a value, or a routing option: what it is to be"
+    )
+    ready: Span = Field(
+        Duration(120_000_000_000),
+        description="how long routing may take to converge before the experiment starts",
+    )
+    capture: Literal["routing"] | None = Field(
+        None, description="routing: keep all routing messages in control.pcapng"
+    )
     expect: list[ExpectationDoc] = []

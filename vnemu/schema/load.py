@@ -15,6 +15,8 @@ from vnemu.errors import InputError, Problem
 from vnemu.schema.document import Document, examine
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.fields import NAME_LIMIT
+from vnemu.schema.nodes import Node
+from vnemu.schema.texts import TextFile, read_texts
 from vnemu.schema.timeline import ReplayDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.schema.traces import Trace, read_trace
@@ -28,6 +30,20 @@ _TOPOLOGY_KEYS = ("underlay", "networks")
 
 
 @dataclass(frozen=True)
+class Override:
+    """A value that takes the place of another: one of a sweep, or of an option.
+
+    Parameters:
+        path: dotted, as in ``--set``; or step by step, for what only the experiment has.
+        mark: where the path was written, for messages; the value has marks of its own.
+    """
+
+    path: str | tuple[str | int, ...]
+    value: Node
+    mark: Mark
+
+
+@dataclass(frozen=True)
 class Loaded(Generic[D]):
     """A document that keeps to its model.
 
@@ -35,11 +51,13 @@ class Loaded(Generic[D]):
         doc: the model's instance.
         document: the plain data and where it was written.
         name: the document's own name, else that of its file.
+        texts: the files that it names for its VRs, by the place of the name.
     """
 
     doc: D
     document: Document
     name: str
+    texts: Mapping[KeyPath, TextFile] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -69,12 +87,13 @@ def load_topology(path: Path, overrides: Sequence[str] = ()) -> Loaded[TopologyD
     return loaded
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperiment:
+def load_experiment(path: Path, overrides: Sequence[str | Override] = ()) -> LoadedExperiment:
     """Read an experiment file and its topology, a file or part of it.
 
     Parameters:
-        overrides: what the user gave to ``--set``. Those of ``underlay`` and
-            ``networks``, or with the prefix ``topology.``, are for the topology.
+        overrides: what the user gave to ``--set``, and values of a sweep. Those of
+            ``underlay`` and ``networks``, or with the prefix ``topology.``, are for
+            the topology.
 
     Raises:
         InputError: with all that is wrong with both files, each in its order.
@@ -82,8 +101,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> LoadedExperime
     document, findings = examine(path)
     if document is None:
         raise InputError(in_file_order(findings))
-    ours = [text for text in overrides if not _is_of_topology(text)]
-    theirs = [text for text in overrides if _is_of_topology(text)]
+    ours = [each for each in overrides if not _is_of_topology(each)]
+    theirs = [each for each in overrides if _is_of_topology(each)]
     document = _overridden(document, ours, findings)
     if isinstance(document.data.get("topology"), dict):
         return _with_inline_topology(path, document, theirs, findings)
@@ -96,7 +115,7 @@ def problem(loaded: Loaded[D], path: KeyPath, message: str, hint: str = "") -> P
 
 
 def _with_inline_topology(
-    path: Path, document: Document, overrides: list[str], findings: list[Finding]
+    path: Path, document: Document, overrides: list[str | Override], findings: list[Finding]
 ) -> LoadedExperiment:
     document = _overridden(document, overrides, findings, _into_topology)
     doc = _validated(ExperimentDoc, document, findings)
@@ -104,15 +123,17 @@ def _with_inline_topology(
         raise InputError(in_file_order(findings))
     assert isinstance(doc.topology, TopologyDoc)
     traces, problems = _traces(path, doc, document)
-    if problems:
-        raise InputError(problems)
+    inline = document.at("topology")
+    texts, more = read_texts(path.parent, doc.topology, inline)
+    if problems or more:
+        raise InputError([*problems, *in_file_order(more)])
     name = _name(doc, path)
-    part = Loaded(doc.topology, document.at("topology"), doc.topology.name or name)
+    part = Loaded(doc.topology, inline, doc.topology.name or name, texts=texts)
     return LoadedExperiment(doc, document, name, part, traces)
 
 
 def _with_topology_file(
-    path: Path, document: Document, overrides: list[str], findings: list[Finding]
+    path: Path, document: Document, overrides: list[str | Override], findings: list[Finding]
 ) -> LoadedExperiment:
     doc = _validated(ExperimentDoc, document, findings)
     problems = in_file_order(findings)
@@ -150,7 +171,7 @@ def _traces(
 def _topology_file(
     path: Path,
     said_at: Mark | None,
-    overrides: Iterable[str],
+    overrides: Iterable[str | Override],
     moved: Callable[[str], str] = str,
 ) -> tuple[Loaded[TopologyDoc] | None, list[Problem]]:
     document, findings = examine(path, said_at)
@@ -160,7 +181,9 @@ def _topology_file(
         doc = _validated(TopologyDoc, document, findings)
     if document is None or doc is None:
         return None, in_file_order(findings)
-    return Loaded(doc, document, _name(doc, path)), in_file_order(findings)
+    texts, more = read_texts(path.parent, doc, document)
+    problems = in_file_order([*findings, *more])
+    return Loaded(doc, document, _name(doc, path), texts=texts), problems
 
 
 def _validated(model: type[D], document: Document, findings: list[Finding]) -> D | None:
@@ -171,8 +194,11 @@ def _validated(model: type[D], document: Document, findings: list[Finding]) -> D
     return doc
 
 
-def _is_of_topology(override: str) -> bool:
-    first, dot, _ = override.partition("=")[0].partition(".")
+def _is_of_topology(override: str | Override) -> bool:
+    path = override.path if isinstance(override, Override) else override.partition("=")[0]
+    if isinstance(path, tuple):
+        return False
+    first, dot, _ = path.partition(".")
     return first in _TOPOLOGY_KEYS or (first == "topology" and bool(dot))
 
 
@@ -186,23 +212,38 @@ def _out_of_topology(path: str) -> str:
 
 def _overridden(
     document: Document,
-    overrides: Iterable[str],
+    overrides: Iterable[str | Override],
     findings: list[Finding],
     moved: Callable[[str], str] = str,
 ) -> Document:
     for override in overrides:
-        path, equals, value = override.partition("=")
-        if not equals or not path:
-            hint = "write it like --set underlay.links.0.rate=320mbit"
-            whole = Mark(f"--set {override}")
-            findings.append(Finding(whole, "is not of the form PATH=VALUE", hint))
-            continue
-        mark = Mark(f"--set {path}")
         try:
-            document = document.with_value(moved(path), value, mark.source)
+            if isinstance(override, str):
+                document = _with_option(document, override, moved)
+            elif isinstance(override.path, str):
+                path = moved(override.path)
+                document = document.with_node(path, override.value, override.mark)
+            else:
+                document = document.with_node_at(override.path, override.value, override.mark)
         except InputError as error:
+            mark = _said_at(override)
             findings += [Finding(mark, each.message, each.hint) for each in error.problems]
     return document
+
+
+def _with_option(document: Document, override: str, moved: Callable[[str], str]) -> Document:
+    path, equals, value = override.partition("=")
+    if not equals or not path:
+        hint = "write it like --set underlay.links.0.rate=320mbit"
+        raise InputError([Problem("", "is not of the form PATH=VALUE", hint)])
+    return document.with_value(moved(path), value, f"--set {path}")
+
+
+def _said_at(override: str | Override) -> Mark:
+    if isinstance(override, Override):
+        return override.mark
+    path, equals, _ = override.partition("=")
+    return Mark(f"--set {path}" if equals and path else f"--set {override}")
 
 
 def _beside(path: Path, file: str) -> Path:

@@ -35,6 +35,11 @@ def _link(text: str) -> str:
     return check_node_path(text) if "/" in text else check_name(text)
 
 
+def _flapping(text: str) -> str:
+    network, _, name = text.partition("/")
+    return f"{check_name(network)}/*" if name == "*" else _link(text)
+
+
 def _direction(text: str) -> str:
     one, arrow, other = text.partition(">")
     if not arrow:
@@ -196,9 +201,11 @@ class RemoveDoc(EntryDoc):
 
 
 class FlapDoc(EntryDoc):
-    """A link that fails and recovers with a period."""
+    """A link that fails and recovers with a period; of a whole network one by lot each time."""
 
-    flap: LinkName = Field(description="network/link, a physical link, or a machine")
+    flap: Annotated[str, AfterValidator(_flapping)] = Field(
+        description="network/link, network/*, a physical link, or a machine"
+    )
     down_for: Period = Field(description="of each period")
     silent: bool = Field(False, description="of a VL: cut and mend in place of down and up")
 
@@ -209,6 +216,11 @@ class FlapDoc(EntryDoc):
         if self.down_for >= self.every:
             raise ValueError(f"down_for {self.down_for} is not less than the period {self.every}")
         return self
+
+    @property
+    def network(self) -> str | None:
+        """The network of which another VL is drawn by lot each time."""
+        return self.flap.removesuffix("/*") if self.flap.endswith("/*") else None
 
 
 class ReplayDoc(EntryDoc):

@@ -18,6 +18,7 @@ from vnemu.schema.fields import (
     Strict,
 )
 from vnemu.schema.quality import PhysicalQualityDoc, VirtualQualityDoc
+from vnemu.schema.routing import Area, Cost, NetworkRouting, RouterRouting, RoutingDoc
 
 
 def _short_name(value: Any) -> str:
@@ -87,6 +88,9 @@ class RouterDoc(Strict):
     nics: Annotated[int, Field(ge=0, le=_MOST_NICS)] | None = Field(
         None, description="how many NICs it has, some without a link; default: one for each link"
     )
+    routing: RouterRouting | None = Field(
+        None, description="how it routes, where that is other than in its network"
+    )
 
 
 class HostDoc(Strict):
@@ -116,19 +120,8 @@ class VirtualLinkDoc(VirtualQualityDoc, _LinkDoc):
     )
     ipv4: IPv4Subnet | None = None
     ipv6: IPv6Subnet | None = None
-
-
-Protocol = Literal["static", "none"]
-
-
-class RoutingDoc(Strict):
-    """How the VRs of a network route."""
-
-    protocol: Protocol = "static"
-
-
-def _protocol_to_mapping(value: Any) -> Any:
-    return {"protocol": value} if isinstance(value, str) else value
+    cost: Cost | None = Field(None, description="for the routing protocol, in both directions")
+    area: Area | None = Field(None, description="the OSPF area; default: that of its ends")
 
 
 class NetworkDoc(Strict):
@@ -145,10 +138,7 @@ class NetworkDoc(Strict):
     ] = Field(min_length=1)
     hosts: dict[Name, HostDoc] = {}
     links: list[VirtualLinkDoc] = []
-    routing: Annotated[
-        RoutingDoc,
-        BeforeValidator(_protocol_to_mapping, json_schema_input_type=Protocol | RoutingDoc),
-    ] = RoutingDoc()
+    routing: NetworkRouting = RoutingDoc.model_validate({})
 
 
 class TopologyDoc(Strict):

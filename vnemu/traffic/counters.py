@@ -8,12 +8,12 @@ filter, which never has to deliver one.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Protocol
 
+from vnemu.drivers.bpf import attach
 from vnemu.drivers.netlink import NetlinkSocket, attributes
 
 _NETLINK_SOCK_DIAG = 4
@@ -29,7 +29,6 @@ _DATA_SEGMENTS_IN = 152
 
 _SOL_PACKET = 263
 _PACKET_STATISTICS = 6
-_SO_ATTACH_FILTER = 26
 _ETH_P = {4: 0x0800, 6: 0x86DD}
 
 
@@ -125,18 +124,9 @@ class TcpCounter:
         self._diagnosis.close()
 
 
-class _Program(ctypes.Structure):
-    """struct sock_fprog of include/uapi/linux/filter.h."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
-
-
 def attach_filter(target: socket.socket, code: list[tuple[int, int, int, int]]) -> None:
     """Attach a classic BPF program, as (code, jump if true, jump if false, k)."""
-    raw = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
-    buffer = ctypes.create_string_buffer(raw)
-    program = _Program(len(code), ctypes.addressof(buffer))
-    target.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, bytes(program))
+    attach(target, b"".join(struct.pack("=HBBI", *instruction) for instruction in code))
 
 
 def _udp_filter(version: int, port: int) -> list[tuple[int, int, int, int]]:

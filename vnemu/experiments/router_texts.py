@@ -1,0 +1,35 @@
+"""The users' own configurations of Router OSs, as part of the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from vnemu.schema.load import LoadedExperiment
+from vnemu.schema.topology import TopologyDoc
+
+
+def with_own_texts(loaded: LoadedExperiment) -> tuple[LoadedExperiment, dict[str, bytes]]:
+    """The experiment with its routers' texts at their places in the run folder, and those files."""
+    topology = loaded.topology
+    files: dict[str, bytes] = {}
+    doc = topology.doc
+    for place, text in topology.texts.items():
+        _, network, _, router, _, key = (str(step) for step in place)
+        name = f"routers/{network}.{router}.{'j2' if key == 'template' else 'conf'}"
+        files[name] = text.text.encode()
+        doc = _named(doc, network, router, {key: name})
+    return replace(loaded, topology=replace(topology, doc=doc)), files
+
+
+def _named(doc: TopologyDoc, network: str, router: str, update: dict[str, Any]) -> TopologyDoc:
+    of_network = doc.networks[network]
+    of_router = of_network.routers[router]
+    assert of_router.routing is not None
+    routing = of_router.routing.model_copy(update=update)
+    routers = {
+        **of_network.routers,
+        router: of_router.model_copy(update={"routing": routing}),
+    }
+    networks = {**doc.networks, network: of_network.model_copy(update={"routers": routers})}
+    return doc.model_copy(update={"networks": networks})

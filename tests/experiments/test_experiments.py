@@ -14,6 +14,7 @@ from .conftest import AS_ORDINARY_USER, EXPERIMENTS, TOPOLOGIES, Host, result_of
 from .private_kernel import NEEDS
 
 SCALES = {
+    "delay-and-rate": "0.4",
     "fig4-isolation": "0.5",
     "bandwidth-trace": "0.15",
     "guarantee-competitors": "0.4",

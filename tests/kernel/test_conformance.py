@@ -99,11 +99,11 @@ def remove(*items: Object) -> list[Action]:
 
 
 def missing_of(driver: Driver, *items: Object) -> list[str]:
-    return differences(facts(items), driver.observe(items))
+    return differences(facts(items), driver.observe(facts(items)))
 
 
 def seen_of(driver: Driver, *items: Object) -> set[object]:
-    return set(driver.observe(items)) & set(facts(items))
+    return set(driver.observe(facts(items))) & set(facts(items))
 
 
 def refusal(driver: Driver, actions: list[Action]) -> KernelRefused:

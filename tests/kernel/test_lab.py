@@ -82,7 +82,7 @@ def ping(lab: Lab, start: str, target: str, *options: str) -> bool:
 
 def wrong(lab: Lab) -> list[str]:
     objects = list(lab.plan.objects().values())
-    return differences(facts(objects), lab.kernel.observe(objects))
+    return differences(facts(objects), lab.kernel.observe(facts(objects)))
 
 
 class TestPaper:

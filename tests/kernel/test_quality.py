@@ -63,7 +63,7 @@ def lab_of(data: Data, folder: Path) -> Iterator[Lab]:
     file.write_text(json.dumps(data))
     with Lab.from_file(file) as lab:
         objects = list(lab.plan.objects().values())
-        assert differences(facts(objects), lab.kernel.observe(objects)) == []
+        assert differences(facts(objects), lab.kernel.observe(facts(objects))) == []
         yield lab
 
 

@@ -38,7 +38,7 @@ def change(kernel: Kernel, old: Object, new: Object) -> None:
 
 
 def seen(kernel: Kernel, *items: Object) -> bool:
-    return differences(facts(items), kernel.observe(items)) == []
+    return differences(facts(items), kernel.observe(facts(items))) == []
 
 
 def settled(kernel: Kernel) -> None:

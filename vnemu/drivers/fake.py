@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
-from vnemu.plan.facts import Facts, facts
+from vnemu.plan.facts import FactKey, Facts, facts
 from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Object, Queue
 from vnemu.plan.places import Place, needs, provides
 
@@ -87,9 +87,10 @@ class FakeKernel:
                 if other in self.objects and not self._places.issuperset(needs(item)):
                     self._drop(other)
 
-    def observe(self, objects: Iterable[Object]) -> Facts:
+    def observe(self, wanted: Iterable[FactKey]) -> Facts:
         """See `Driver.observe`."""
-        return facts(self.objects[o.key] for o in objects if o.key in self.objects)
+        there = facts(self.objects.values())
+        return {key: there[key] for key in wanted if key in there}
 
     def waiting(self, queues: Iterable[Queue]) -> int:
         """See `Driver.waiting`: nothing is ever sent here."""

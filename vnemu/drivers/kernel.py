@@ -14,8 +14,8 @@ from vnemu.drivers.queues import get_queue
 from vnemu.drivers.tc import counters
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
-from vnemu.plan.facts import Facts
-from vnemu.plan.objects import NODES, Namespace, Object, Queue
+from vnemu.plan.facts import FactKey, Facts
+from vnemu.plan.objects import NODES, Namespace, Queue
 
 T = TypeVar("T")
 
@@ -116,9 +116,9 @@ class Kernel:
         if failures:
             raise failures[0]
 
-    def observe(self, objects: Iterable[Object]) -> Facts:
+    def observe(self, wanted: Iterable[FactKey]) -> Facts:
         """See `Driver.observe`."""
-        return Observer(self.namespaces).facts(objects)
+        return Observer(self.namespaces).facts(wanted)
 
     def waiting(self, queues: Iterable[Queue]) -> int:
         """See `Driver.waiting`."""

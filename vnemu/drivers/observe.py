@@ -19,7 +19,7 @@ from vnemu.drivers import filters, netem, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
 from vnemu.drivers.netlink import Request, attributes
-from vnemu.plan.facts import FactKey, Facts, facts
+from vnemu.plan.facts import FactKey, Facts
 
 Read = Callable[[bytes], object]
 _BY_NUMBER = {rt.AF_INET: 4, rt.AF_INET6: 6}
@@ -48,11 +48,11 @@ class Observer:
         self._namespaces = namespaces
         self._devices: dict[str, dict[int, str]] = {}
 
-    def facts(self, objects: Iterable[object]) -> Facts:
-        """The facts that can be seen of `objects`."""
+    def facts(self, wanted: Iterable[FactKey]) -> Facts:
+        """Those of the `wanted` facts that can be seen, and perhaps others."""
         questions: dict[str, _Questions] = {}
         seen: Facts = {}
-        for key in facts(objects):  # type: ignore[arg-type]  # the union of plan objects
+        for key in wanted:
             kind, name = str(key[0]), str(key[1])
             if name not in self._namespaces:
                 continue

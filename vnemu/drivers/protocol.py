@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from vnemu.plan.diff import Action
-from vnemu.plan.facts import Facts
-from vnemu.plan.objects import Object, Queue
+from vnemu.plan.facts import FactKey, Facts
+from vnemu.plan.objects import Queue
 
 
 class Driver(Protocol):
@@ -32,8 +32,8 @@ class Driver(Protocol):
             KernelRefused: if something could not be taken back.
         """
 
-    def observe(self, objects: Iterable[Object]) -> Facts:
-        """What the kernel shows of these objects."""
+    def observe(self, wanted: Iterable[FactKey]) -> Facts:
+        """What the kernel shows of these facts; others may be among them."""
 
     def waiting(self, queues: Iterable[Queue]) -> int:
         """How many bytes wait in these queues; in one that is not there, none."""

@@ -76,18 +76,17 @@ def _verify(driver: Driver, actions: Sequence[Action]) -> None:
     changed = facts(action.new for action in built if action.new and action.old is not None)
     # What a Router OS makes of a NIC that it has already is its own affair.
     wanted |= {key: fact for key, fact in changed.items() if not str(key[1]).startswith(NODES)}
-    seen = driver.observe(action.new for action in built if action.new)
-    wrong = differences(wanted, seen)
+    wrong = differences(wanted, driver.observe(wanted))
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if wrong[5:] else "")
         raise InternalError(f"the kernel does not hold what was planned: {shown}")
 
 
 def _undo(driver: Driver, actions: Sequence[Action], error: BaseException) -> None:
-    before = [action.old for action in actions if action.old is not None]
+    before = facts(action.old for action in actions if action.old is not None)
     try:
         driver.revert(actions)
-        left = differences(facts(before), driver.observe(before))
+        left = differences(before, driver.observe(before))
     except KernelRefused as refusal:
         left = [str(refusal)]
     if left:

@@ -158,6 +158,7 @@ def _drawn(network: VirtualNetwork, mapping: Mapping) -> DrawnNetwork:
                 limit=in_words(link, lambda quality: quality.limit),
                 guarantee=in_words(link, lambda quality: quality.guarantee),
                 path=mapping.paths[link.path].machines,
+                beside=tuple(way.machines for way in mapping.paths[link.path].ways[1:]),
             )
             for link in network.links.values()
             if not link.access

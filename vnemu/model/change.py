@@ -142,18 +142,37 @@ def reshaped(topology: Topology, changes: Mapping[str, Change]) -> Topology:
     virtual: dict[str, VirtualLink] = {}
     physical: dict[str, PhysicalLink] = {}
     problems: list[Problem] = []
+    alike = _Alike()
     for name, change in changes.items():
         try:
             link = find(topology, name)
             if isinstance(link, VirtualLink):
-                virtual[name] = changed(link, change)
+                virtual[name] = alike.changed(link, change)
             else:
-                physical[name] = changed(link, change)
+                physical[name] = alike.changed(link, change)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
     return topology.with_links(virtual).with_physical_links(physical)
+
+
+class _Alike:
+    """Changes links; those that have the same qualities before have the same ones after it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], tuple[Any, Any]] = {}
+
+    def changed(self, link: L, change: Change) -> L:
+        """As `changed`."""
+        key = id(link.forward), id(link.backward), id(change)
+        if key in self._known:
+            return link.with_qualities(*self._known[key])
+        fresh = changed(link, change)
+        # Directions have other names on other links.
+        if all(setting.direction is None for setting in change.settings):
+            self._known[key] = fresh.forward, fresh.backward
+        return fresh
 
 
 def changed(link: L, change: Change) -> L:

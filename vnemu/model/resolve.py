@@ -14,7 +14,7 @@ from vnemu.model.overlay import (
     VirtualLink,
     VirtualNetwork,
 )
-from vnemu.model.quality import PLAIN, Q, WireQuality, settings, with_settings
+from vnemu.model.quality import PLAIN, Q, Quality, WireQuality, settings, with_settings
 from vnemu.model.router_os import router_os
 from vnemu.model.underlay import PhysicalLink, Underlay
 from vnemu.schema.load import Loaded
@@ -112,6 +112,7 @@ class _Builder:
         self.links: dict[str, VirtualLink] = {}
         names = [*doc.routers, *doc.hosts]
         self._numbers = {node: index for index, node in enumerate(names, 1)}
+        self._alike: dict[Quality, Quality] = {}
         self._nics: dict[str, list[Nic]] = {node: [] for node in names}
 
     def add(
@@ -120,7 +121,9 @@ class _Builder:
         """Add the VL `name`; `doc` is None for a host's access link."""
         a, b = nodes
         near, far = ends(self._subnets(doc))
-        forward, backward = qualities(doc, PLAIN) if doc else (PLAIN, PLAIN)
+        found = qualities(doc, PLAIN) if doc else (PLAIN, PLAIN)
+        # One value for all VLs that are alike: a change of many is settled once then.
+        forward, backward = (self._alike.setdefault(quality, quality) for quality in found)
         path = f"{self.name}/{name}"
         self.links[name] = VirtualLink(
             network=self.name,

@@ -78,7 +78,7 @@ def diff(
     old one is taken away after that.
     """
     want, old = _differing(wanted, have)
-    other = {k: o for k, (_, o) in want.items() if k not in old or old[k][1] != o}
+    other = {k: o for k, (_, o) in want.items()}
     first = _in_the_way(want, old, other)
     if first:  # what stands on it may be the same in both
         want, old = _flat(wanted), _flat(have)
@@ -112,7 +112,7 @@ def _flat(fragments: Mapping[FragmentKey, Fragment]) -> _Flat:
 def _differing(
     wanted: Mapping[FragmentKey, Fragment], have: Mapping[FragmentKey, Fragment]
 ) -> tuple[_Flat, _Flat]:
-    """What of both is not the same in the same fragment of the other."""
+    """What of both is not the same in the other."""
     want: _Flat = {}
     old: _Flat = {}
     for reason, fragment in wanted.items():
@@ -125,7 +125,12 @@ def _differing(
                     old[key] = (reason, present)
     for reason, fragment in have.items():
         here = wanted.get(reason, {})
-        old.update((k, (reason, item)) for k, item in fragment.items() if k not in here)
+        gone = {k: item for k, item in fragment.items() if k not in here}
+        for key, item in gone.items():
+            if key in want and want[key][1] == item:
+                del want[key]  # it is in another fragment now
+            else:
+                old[key] = (reason, item)
     return want, old
 
 

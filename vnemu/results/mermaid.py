@@ -19,8 +19,9 @@ def link_terms(link: DrawnVirtualLink) -> list[str]:
         terms.append(f"limit {link.limit}")
     if link.guarantee:
         terms.append(f"guarantee {link.guarantee}")
-    if link.path[1:-1]:
-        terms.append(f"via {', '.join(link.path[1:-1])}")
+    between = [", ".join(path[1:-1]) for path in (link.path, *link.beside) if path[1:-1]]
+    if between:
+        terms.append(f"via {' and via '.join(between)}")
     return terms
 
 

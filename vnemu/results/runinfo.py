@@ -107,7 +107,7 @@ class DrawnUnderlay(Record):
 
 
 class DrawnVirtualLink(Record):
-    """A VL between the VRs `a` and `b`; `path` is the RMs it crosses."""
+    """A VL between the VRs `a` and `b`; `path` is the RMs it crosses, `beside` its other paths."""
 
     name: str
     a: str
@@ -115,6 +115,7 @@ class DrawnVirtualLink(Record):
     limit: str | None = None
     guarantee: str | None = None
     path: tuple[str, ...] = ()
+    beside: tuple[tuple[str, ...], ...] = ()
 
 
 class DrawnNetwork(Record):

@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = -q --durations=5
 EXPERIMENTS = tests/experiments/test_experiments.py
+ADAPTATION = tests/experiments/test_adaptation.py
 CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
 	tests/kernel/test_conformance.py tests/kernel/test_capsule.py
 SETUP = pyproject.toml setup.py vnemu/__init__.py
@@ -12,7 +13,7 @@ SETUP = pyproject.toml setup.py vnemu/__init__.py
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-native test-private test-changes test-commands test-experiments \
+.PHONY: help demo test test-native test-private test-changes test-commands test-adaptation test-experiments \
 	lint bench clean system-demo system-test system-bench
 
 help: ## list the targets
@@ -21,13 +22,13 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that four turns share two processors. Experiments,
+# Most tests wait most of the time, so that five turns share two processors. Experiments,
 # which are about rates and times, run alone. What fails has to pass a second time, alone:
 # it may have waited for the processor. The end lists what needed that.
 test: system-test lint ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=line FORGIVEN=1 \
-		test-changes test-private test-native test-commands
+	@$(MAKE) --no-print-directory --jobs=5 --output-sync=line FORGIVEN=1 \
+		test-changes test-private test-adaptation test-native test-commands
 	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
@@ -47,9 +48,12 @@ test-changes: $(VENV)/.test ## … and how it is changed
 	$(call turn,--private-kernel $(CHANGES))
 
 test-commands: $(VENV)/.test ## the commands, as users call them
-	nice $(call turn,--ignore=$(EXPERIMENTS) tests/experiments)
+	nice $(call turn,--ignore=$(EXPERIMENTS) --ignore=$(ADAPTATION) tests/experiments)
 
-test-experiments: $(VENV)/.test ## every experiment, in both kernels
+test-adaptation: $(VENV)/.test ## experiments whose routers adapt, which mostly wait for them
+	$(call turn,$(ADAPTATION))
+
+test-experiments: $(VENV)/.test ## all other experiments, in both kernels
 	$(call turn,$(EXPERIMENTS))
 
 lint: $(VENV)/.test ## style, types and the direction of imports

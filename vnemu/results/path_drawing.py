@@ -24,6 +24,7 @@ from vnemu.results.schema import EventResult, Result
 WIDTH_IN = 9.6
 COLUMNS = 3
 FEW_ROUTERS = 8
+MANY_ROUTERS = 12
 CROWD = 24
 MOST_CELLS = 24
 TITLE_IN = 0.34
@@ -60,6 +61,11 @@ class _Graph:
     places: dict[str, Point]
     hosts: frozenset[str]
     colours: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many VRs that they are better small."""
+        return len(self.places) - len(self.hosts) > MANY_ROUTERS
 
     @property
     def crowded(self) -> bool:
@@ -195,7 +201,8 @@ def _draw_cell(axes: Axes, graph: _Graph, cell: _Cell) -> None:
             if node in on_paths:
                 _draw_host(axes, point, node)
         else:
-            _draw_router(axes, point, node, named=not graph.crowded or node in on_paths)
+            named = not graph.crowded or node in on_paths
+            _draw_router(axes, point, node, named=named, small=graph.many)
 
 
 def _limits(axes: Axes, places: Mapping[str, Point]) -> None:
@@ -268,12 +275,12 @@ def _draw_host(axes: Axes, at: Point, name: str) -> None:
     axes.text(*at, shortened(name, 12), ha="center", va="center", fontsize=8, bbox=box, zorder=4)
 
 
-def _draw_router(axes: Axes, at: Point, name: str, *, named: bool) -> None:
+def _draw_router(axes: Axes, at: Point, name: str, *, named: bool, small: bool) -> None:
     inside = named and len(name) <= 4
     axes.plot(
         *at,
         marker="o",
-        markersize=19 if inside else 7 if named else 4,
+        markersize=(14 if small else 19) if inside else 7 if named else 4,
         markerfacecolor="white",
         markeredgecolor="#333333" if named else "#999999",
         zorder=3,
@@ -286,7 +293,7 @@ def _draw_router(axes: Axes, at: Point, name: str, *, named: bool) -> None:
             textcoords="offset points",
             ha="center",
             va="center" if inside else "top",
-            fontsize=8 if inside else 7,
+            fontsize=8 if inside and not small else 7,
             zorder=6,
             bbox=None if inside else _HALO,
         )

@@ -20,7 +20,7 @@ from typing import Any
 from measuring import median, print_table, settle, write_json
 
 from vnemu import capsule
-from vnemu.drivers.processes import program
+from vnemu.drivers.programs import program
 from vnemu.lab import Lab
 from vnemu.model.change import Change as LinkChange
 from vnemu.plan.objects import HtbClass

@@ -25,15 +25,17 @@ from typing import Self
 from vnemu import capsule
 from vnemu.drivers import router_os
 from vnemu.drivers.kernel import Kernel
+from vnemu.drivers.namespace_routers import NamespaceRouters
 from vnemu.drivers.probe import require, require_change, settle
 from vnemu.drivers.processes import Ended, ProcessMaker
+from vnemu.drivers.routers import Routers
 from vnemu.drivers.transaction import carry_out as transact
 from vnemu.drivers.vr_init import Order
 from vnemu.embedding.mapping import Mapping as Embedding
 from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError, InternalError
 from vnemu.events import Note, Progress, Sink, ignore
-from vnemu.model.change import Change
+from vnemu.lab_verbs import LabVerbs
 from vnemu.model.overlay import Topology
 from vnemu.model.resolve import resolve
 from vnemu.nodes import VirtualNode
@@ -43,17 +45,11 @@ from vnemu.plan.diff import FragmentKey, Plan, diff
 from vnemu.plan.objects import node_namespace
 from vnemu.readiness import Readiness
 from vnemu.schema.load import load_topology
-from vnemu.schema.topology import VirtualLinkDoc
-from vnemu.schema.violations import read
 from vnemu.schema.wording import some
-from vnemu.verbs.existence import Add, AddNic, Remove
-from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
-from vnemu.verbs.paths import Move
-from vnemu.verbs.quality import ReshapeAll
-from vnemu.verbs.state import State, Verb, carry_out, moved_links
+from vnemu.verbs.state import State, Verb, carry_out
 
 
-class Lab:
+class Lab(LabVerbs):
     """A topology that exists while the context lasts."""
 
     def __init__(self, topology: Topology, mapping: Embedding, sink: Sink = ignore) -> None:
@@ -62,6 +58,7 @@ class Lab:
         self._sink = sink
         self._kernel: Kernel | None = None
         self._processes: ProcessMaker | None = None
+        self._routers: Routers | None = None
 
     @classmethod
     def from_file(
@@ -89,6 +86,8 @@ class Lab:
         self._kernel = Kernel()
         try:
             self._processes = ProcessMaker()
+            self._routers = NamespaceRouters(self._processes, self._kernel.namespaces)
+            self._routers.prepare(topology)
             self._replan(State(topology, self.mapping), None)
             self._start(self._processes, orders)
         except BaseException:
@@ -142,6 +141,9 @@ class Lab:
         if self._processes is not None:
             self._processes.close()
             self._processes = None
+        if self._routers is not None:
+            self._routers.close()
+            self._routers = None
         if self._kernel is not None:
             self._kernel.close()
             self._kernel = None
@@ -196,113 +198,27 @@ class Lab:
         with _no_collection():
             after = carry_out(before, verbs)
             require_change(before.topology, after.topology)
-            self._replan(after, changed_fragments(before, after))
+            self._change(after)
         return before
 
-    def reshape(self, link: str, *, direction: str | None = None, **quality: object) -> None:
-        """Change the quality of a VL or a physical link; what is not named keeps its value.
+    def _change(self, after: State) -> None:
+        """Carry out a change, of kernel objects and of processes: all of it or nothing."""
+        routers = self._routers
+        assert routers is not None, "a lab that is up has it"
+        before = self.state
+        routers.check(before, after)
+        routers.before_batch(before, after)
+        try:
+            self._replan(after, changed_fragments(before, after))
+            routers.after_batch(before, after)
+        except BaseException as error:
+            _try(error, self._back_to, before)
+            _try(error, routers.take_back, before, after)
+            raise
 
-        Parameters:
-            link: network/link, or the name of a physical link.
-            direction: END>END, as in ``"r1>r2"``; None: both.
-            quality: any of the file's keys: `limit`, `guarantee` and `queue` of a VL,
-                `rate` of a physical link, `delay`, `jitter`, `distribution`,
-                `delay_correlation`, `loss`, `duplicate`, `corrupt`, `reorder` of both;
-                with a text as in the file, or ``"none"`` or None to take it away.
-
-        Raises:
-            InputError: as `do`.
-        """
-        self.reshape_all({link: Change.parse(direction, **quality)})
-
-    def reshape_all(self, changes: Mapping[str, Change]) -> None:
-        """Change the quality of several links in one batch; all or none of it happens.
-
-        Raises:
-            InputError: as `do`.
-        """
-        self.do(ReshapeAll(changes))
-
-    def down(self, link: str) -> None:
-        """Take a VL's carrier away: both VRs see their cable unplugged.
-
-        Raises:
-            InputError: as `do`; so do all that follow.
-        """
-        self.do(Down(link))
-
-    def up(self, link: str) -> None:
-        """Give a VL its carrier back."""
-        self.do(Up(link))
-
-    def cut(self, link: str, direction: str | None = None) -> None:
-        """Let nothing pass a VL any more, in one direction or both; its carrier stays."""
-        self.do(Cut(link, direction))
-
-    def mend(self, link: str, direction: str | None = None) -> None:
-        """Let frames pass a VL again."""
-        self.do(Mend(link, direction))
-
-    def fail(self, name: str, direction: str | None = None) -> list[str]:
-        """Let a physical link or an RM fail.
-
-        Returns:
-            The VLs that were remapped at once, since they ask for it.
-        """
-        return self._moved_by(Fail(name, direction))
-
-    def repair(self, name: str, direction: str | None = None) -> list[str]:
-        """Repair a physical link or an RM.
-
-        Returns:
-            The VLs that were remapped: those whose failed path could not be left before.
-        """
-        return self._moved_by(Repair(name, direction))
-
-    def _moved_by(self, verb: Verb) -> list[str]:
-        return moved_links(self.do(verb), self.state)
-
-    def move(
-        self,
-        link: str,
-        path: Sequence[str] | None = None,
-        avoid: Sequence[str] = (),
-        paths: Sequence[Sequence[str]] = (),
-    ) -> None:
-        """Let a VL take another path, without a lost frame.
-
-        Parameters:
-            path: the RMs to cross, in order; None to have one chosen.
-            avoid: RMs and physical links that it must not use.
-            paths: several paths to be aggregated, instead of `path`.
-        """
-        one = None if path is None else tuple(path)
-        several = tuple(tuple(way) for way in paths)
-        self.do(Move(link, one, tuple(avoid), several))
-
-    def add(self, link: str, endpoints: Sequence[str], **keys: object) -> None:
-        """Join two running VRs by a new VL, each with a NIC that is free or a new one.
-
-        Parameters:
-            link: network/link, a name that is not there yet.
-            endpoints: names of two routers of that network.
-            keys: as of a link in a file: its quality, `path`, `ipv4`, `ipv6` and so on.
-        """
-        written = {"endpoints": list(endpoints), **keys}
-        self.do(Add(link, read(VirtualLinkDoc, written)))
-
-    def remove(self, link: str) -> None:
-        """Take a VL away, and the NICs at its ends."""
-        self.do(Remove(link))
-
-    def add_nic(self, node: str) -> str:
-        """Give a running VR one more NIC, which no VL is plugged in.
-
-        Returns:
-            The NIC's name, as the VR sees it.
-        """
-        self.do(AddNic(node))
-        return self.topology.nodes[node].nics[-1].name
+    def _back_to(self, before: State) -> None:
+        if self.state is not before:
+            self._replan(before, changed_fragments(self.state, before))
 
     def _replan(self, after: State, only: Iterable[FragmentKey] | None) -> None:
         """The one road to the kernel: plan, difference, apply, observe; undo on failure."""
@@ -326,6 +242,14 @@ class Lab:
                 self._sink(Note(f"{note}, within {taken:.1f} ms"))
 
         return tell
+
+
+def _try(error: BaseException, step: Callable[..., None], *arguments: State) -> None:
+    """Take a step back after `error`, which says it if that does not work either."""
+    try:
+        step(*arguments)
+    except Exception as another:
+        error.add_note(f"undoing it did not work either: {another}")
 
 
 def _tell_progress(sink: Sink, step: str, done: int, total: int) -> None:

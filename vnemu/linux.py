@@ -25,7 +25,10 @@ MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
-_MOUNT_SETATTR = 442  # on all architectures
+# On all architectures:
+_FSCONFIG, _FSPICK, _MOUNT_SETATTR = 431, 433, 442
+_FSPICK_CLOEXEC = 0x1
+_FSCONFIG_SET_STRING, _FSCONFIG_CMD_RECONFIGURE = 1, 7
 _MOUNT_ATTR_RDONLY = 0x1
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -86,6 +89,25 @@ def set_read_only(target: str, on: bool, *, recursive: bool = False) -> None:
     arguments = (_AT_FDCWD, target.encode(), flags, attributes, ctypes.c_size_t(len(attributes)))
     result = _libc.syscall(_MOUNT_SETATTR, *arguments)
     _check(result, f"mount_setattr on {target}")
+
+
+def reconfigure(target: str, option: str, value: str) -> None:
+    """Change an option of the file system mounted on `target` (fsconfig(2), since Linux 5.2).
+
+    `target` may lead into another mount namespace (/proc/PID/root/…).
+
+    Raises:
+        OSError: as the kernel says.
+    """
+    fd = _libc.syscall(_FSPICK, _AT_FDCWD, target.encode(), _FSPICK_CLOEXEC)
+    _check(min(fd, 0), f"fspick on {target}")
+    try:
+        texts = (option.encode(), value.encode())
+        what = f"fsconfig {option}={value} on {target}"
+        _check(_libc.syscall(_FSCONFIG, fd, _FSCONFIG_SET_STRING, *texts, 0), what)
+        _check(_libc.syscall(_FSCONFIG, fd, _FSCONFIG_CMD_RECONFIGURE, None, None, 0), what)
+    finally:
+        os.close(fd)
 
 
 def die_with_parent(signal_number: int) -> None:

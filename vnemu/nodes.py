@@ -33,10 +33,16 @@ class VirtualNode:
         stderr: int | IO[Any] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a program inside; it ends with the lab at the latest."""
+        """Start a program inside; it ends with the lab at the latest.
+
+        Raises:
+            InputError: if the node is paused or stopped.
+        """
         network = self._kernel.namespaces[node_namespace(self.node.path)].fd
-        init = self._processes.init(self.node.path, self.node.name, network)
-        return self._processes.popen(init, argv, stdin, stdout, stderr, env)
+        path, name = self.node.path, self.node.name
+        return self._processes.popen(
+            path, name, network, argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env
+        )
 
     def run(self, *argv: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a program inside and return what it printed; `timeout` is in seconds.

@@ -24,7 +24,7 @@ from vnemu.drivers.kernel import Kernel
 from vnemu.embedding.mapping import Mapping as Embedding
 from vnemu.embedding.mapping import has_carrier, passing
 from vnemu.errors import ConvergenceTimeout
-from vnemu.model.overlay import Node, Topology, VirtualLink, VirtualNetwork
+from vnemu.model.overlay import Interface, Node, Topology, VirtualLink, VirtualNetwork
 from vnemu.model.routing import Protocol, RouterOs, Timer
 from vnemu.plan.objects import node_namespace
 
@@ -144,11 +144,16 @@ def _within(neighbours: Mapping[str, list[str]], start: str, farthest: int) -> I
 
 
 def _pairs(start: Node, end: Node) -> Iterator[Pair]:
-    theirs = end.loopbacks or [a for nic in end.nics for a in nic.addresses]
-    for own in start.loopbacks:
-        other = next((address for address in theirs if address.version == own.version), None)
-        if other is not None:
+    for version in (4, 6):
+        own, other = (_reached_at(node, version) for node in (start, end))
+        if own is not None and other is not None:
             yield Pair(start.path, end.path, own.version, str(own.ip), str(other.ip))
+
+
+def _reached_at(node: Node, version: int) -> Interface | None:
+    """Where a node answers: at a loopback, or if it has none at its first NIC."""
+    known = node.loopbacks or [address for nic in node.nics for address in nic.addresses]
+    return next((address for address in known if address.version == version), None)
 
 
 class Changes:

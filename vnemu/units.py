@@ -228,3 +228,23 @@ class Share(Quantity):
     def fraction(self) -> float:
         """The part as a number from 0 to 1."""
         return self.amount / 1e6
+
+
+class ProcessorTime(Share):
+    """Time of processors, in parts of one: 150% is one and a half."""
+
+    kind = "share of a processor"
+    example = "50%"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read text such as ``50%``.
+
+        Raises:
+            ValueError: with a message that shows the right form.
+        """
+        return super(Share, cls).parse(value)
+
+    @classmethod
+    def _suggest(cls, value: object) -> str:
+        return super(Share, cls)._suggest(value)

@@ -19,6 +19,7 @@ SCALES = {
     "bandwidth-trace": "0.15",
     "guarantee-competitors": "0.4",
     "failure-remap": "0.3",
+    "vn-life": "0.4",
 }
 SCALE = "0.2"
 KERNELS = ["native", pytest.param("private", marks=NEEDS)]
@@ -27,7 +28,10 @@ KERNELS = ["native", pytest.param("private", marks=NEEDS)]
 TRIES = 2
 
 
-ADAPTATION = ("ring-ospf", "ring-bfd", "bgp-path", "abilene-failures", "frr-beside-bird")
+ADAPTATION = (
+    *("ring-ospf", "ring-bfd", "bgp-path", "abilene-failures", "frr-beside-bird"),
+    "campus-migration",
+)
 """Timers of Router OSs go as they go: these run in full length (test_adaptation.py)."""
 RATES = [path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in ADAPTATION]
 

@@ -69,11 +69,15 @@ def settled(lab: Lab, node: str, nic: str, expected: bool) -> bool:
 
 
 @contextlib.contextmanager
-def link_events(lab: Lab, node: str) -> Iterator[list[bytes]]:
-    """What the kernel tells a program in a VR about its NICs, while the context lasts."""
+def link_events(lab: Lab, node: str, groups: int = 1) -> Iterator[list[bytes]]:
+    """What the kernel tells a program in a VR about its NICs, while the context lasts.
+
+    Parameters:
+        groups: what it tells of; as it is, RTMGRP_LINK.
+    """
     seen: list[bytes] = []
     with lab[node].inside(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)) as ear:
-        ear.bind((0, 1))  # RTMGRP_LINK
+        ear.bind((0, groups))
         ear.settimeout(0.2)
         yield seen
         with contextlib.suppress(TimeoutError):

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from vnemu.drivers.control_messages import ControlMessages
-from vnemu.drivers.processes import find
+from vnemu.drivers.programs import find
 from vnemu.drivers.route_monitor import NodeRoutes, RouteChange, RouteMonitor
 from vnemu.experiments.fingerprint import Untouched
 from vnemu.experiments.observers import _namer, _vifs

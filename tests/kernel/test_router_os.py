@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from vnemu.drivers import processes, router_os
-from vnemu.drivers.processes import find
+from vnemu.drivers import processes, programs, router_os
+from vnemu.drivers.programs import find
 from vnemu.drivers.vr_init import Program, plain
 from vnemu.errors import ExperimentFailed, InternalError, MissingCapability
 from vnemu.events import Event, Progress
@@ -155,7 +155,7 @@ class TestStart:
         lacking = DAEMONS[daemon]
         usual = shutil.which
         monkeypatch.setattr(
-            processes.shutil,
+            programs.shutil,
             "which",
             lambda name, path=None: None if name == lacking else usual(name, path=path),
         )

@@ -21,7 +21,7 @@ from vnemu.plan.build import build
 from vnemu.plan.diff import Action, diff
 from vnemu.plan.explain import as_data, explain
 from vnemu.plan.impair import queue_of
-from vnemu.plan.objects import Block, Netem, Object, Queue, Tunnel, Veth
+from vnemu.plan.objects import Block, Netem, Object, Patch, Queue, Tunnel, Veth
 from vnemu.plan.sizes import queue_bytes
 from vnemu.units import Duration, Size
 
@@ -110,8 +110,10 @@ def test_an_impairment_of_one_direction_is_at_its_receiver(way: str) -> None:
     after = reshaped(topo, {"a/x": Change.parse(way, delay="5ms", loss="1%")})
     actions = change(topo, after, mapping)
     netems = [a.target for a in actions if isinstance(a.target, Netem)]
-    receiver = way[-2:]
-    assert [netem.device for netem in netems] == [topo.vifs[f"a/{receiver}", "eth0"]]
+    near, far = ("d1a", "d1b") if way == "r1>r2" else ("d1b", "d1a")
+    assert [netem.device for netem in netems] == [near]
+    patches = {a.target.source: a.target.target for a in actions if isinstance(a.target, Patch)}
+    assert patches[far] == topo.vifs[f"a/{way[-2:]}", "eth0"]
     tunnels = {o.device: (o.gso, o.joins) for o in objects(after, mapping) if isinstance(o, Tunnel)}
     sender, other = ("t1a", "t1b") if way == "r1>r2" else ("t1b", "t1a")
     assert tunnels[sender] == (1514, True)

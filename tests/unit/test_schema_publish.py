@@ -10,12 +10,19 @@ import jsonschema
 import pytest
 
 from vnemu.schema.document import Document
-from vnemu.schema.publish import experiment_schema, topology_schema
+from vnemu.schema.publish import experiment_schema, physical_schema, topology_schema
 
 GOOD = Path(__file__).parents[1] / "golden" / "good"
-SCHEMAS = {"topology": topology_schema(), "experiment": experiment_schema()}
+CAMPUS = Path(__file__).parents[2] / "topologies" / "campus" / "network.yaml"
+SCHEMAS = {
+    "topology": topology_schema(),
+    "experiment": experiment_schema(),
+    "physical": physical_schema(),
+}
 EXAMPLES: dict[str, Any] = {
-    kind: Document.read(GOOD / f"{kind}.yaml").data for kind in ("topology", "experiment")
+    "topology": Document.read(GOOD / "topology.yaml").data,
+    "experiment": Document.read(GOOD / "experiment.yaml").data,
+    "physical": Document.read(CAMPUS).data,
 }
 
 

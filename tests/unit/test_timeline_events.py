@@ -307,3 +307,51 @@ def test_a_run_folder_holds_its_traces(tmp_path: Path) -> None:
     (folder / "experiment.yaml").write_text(document)
     again = prepare(load_experiment(folder / "experiment.yaml"))
     assert again.events == experiment.events
+
+
+def test_the_life_of_routers(tmp_path: Path) -> None:
+    entries = [
+        "at: 1s, move: a/r1, to: rm3",
+        "at: 2s, pause: a/r2",
+        "at: 3s, resume: a/r2",
+        "at: 4s, stop: a/c1",
+        "at: 5s, start: a/c1",
+        "at: 6s, create: a/r9, on: rm2, nics: 2",
+        "at: 7s, add: a/new, endpoints: [r9, r1]",
+        "at: 8s, copy: a/r3, as: a/r8, on: rm1",
+        "at: 9s, batch: [{destroy: a/r9}, {destroy: a/r8}]",
+        "at: 10s, pause: a",
+        "at: 11s, resume: a",
+        "at: 12s, move: a/r1, avoid: [rm2]",
+    ]
+    assert [what for _, what in shown(load(tmp_path, *entries))] == [
+        "move a/r1 to rm3",
+        "pause a/r2",
+        "resume a/r2",
+        "stop a/c1",
+        "start a/c1",
+        "create a/r9 on rm2",
+        "add a/new between r9 and r1",
+        "copy a/r3 as a/r8 on rm1",
+        "destroy a/r9, destroy a/r8",
+        "pause network a",
+        "resume network a",
+        "move a/r1 around rm2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("at: 1s, pause: a/r7", "there is no node 'a/r7'"),
+        ("at: 1s, pause: b", "there is no network 'b'"),
+        ("at: 1s, move: a/r1, to: rm7", "there is no machine 'rm7'"),
+        ("at: 1s, move: a/r1, to: rm2, avoid: [rm3]", "one of path:, paths:, avoid: and to:"),
+        ("at: 1s, resume: a/r1", "a/r1 is running already"),
+        ("at: 1s, copy: a/r1, as: a/r2", "there is a node 'a/r2' already"),
+    ],
+)
+def test_lives_that_cannot_be(tmp_path: Path, entry: str, words: str) -> None:
+    found = problems(tmp_path, entry)
+    assert any(words in each for each in found), found
+    assert all(f"e.yaml:{FIRST_LINE}" in each for each in found)

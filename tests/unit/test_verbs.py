@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,15 +16,17 @@ from vnemu.drivers.transaction import carry_out as transact
 from vnemu.embedding.strategies import embed
 from vnemu.errors import InputError, KernelRefused
 from vnemu.model.change import Change
+from vnemu.model.overlay import Topology
 from vnemu.plan.build import build
 from vnemu.plan.changed import changed_fragments, draining
 from vnemu.plan.diff import Action, Plan, apply, diff
 from vnemu.plan.objects import Classifier, HtbClass, Key, Object, Queue, Route, machine_namespace
 from vnemu.plan.tunnels import tunnel_ends, wire_ends
-from vnemu.schema.topology import VirtualLinkDoc
+from vnemu.schema.topology import RouterDoc, VirtualLinkDoc
 from vnemu.schema.violations import read
 from vnemu.verbs.existence import Add, AddNic, Remove
 from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
+from vnemu.verbs.life import Copy, Create, Destroy, MoveRouter, Pause, Resume, Start, Stop
 from vnemu.verbs.paths import Move
 from vnemu.verbs.quality import Reshape, ReshapeAll
 from vnemu.verbs.state import State, Verb, carry_out, moved_links
@@ -320,6 +323,7 @@ def verbs(draw: st.DrawFn, state: State) -> Verb:
         lambda: Fail(draw(broken)),
         lambda: Repair(draw(broken)),
         lambda: AddNic(draw(st.sampled_from(routers))),
+        *_of_life(draw, topo, routers),
         lambda: Add(_fresh(topo.links), _between(draw(st.permutations(routers)), draw(QUALITIES))),
     ]
     if virtual:
@@ -337,6 +341,18 @@ def verbs(draw: st.DrawFn, state: State) -> Verb:
             lambda: Remove(draw(link)),
         ]
     return draw(st.sampled_from(makers))()
+
+
+def _of_life(draw: st.DrawFn, topo: Topology, routers: list[str]) -> list[Callable[[], Verb]]:
+    router, machine = st.sampled_from(routers), st.sampled_from(topo.underlay.machines)
+    node, nics = st.sampled_from(sorted(topo.nodes)), st.integers(0, 2)
+    new = next(f"a/vr{n}" for n in range(100) if f"a/vr{n}" not in topo.nodes)
+    return [
+        lambda: draw(st.sampled_from([Pause, Resume, Stop, Start, Destroy]))(draw(node)),
+        lambda: MoveRouter(draw(router), draw(st.none() | machine)),
+        lambda: Create(new, read(RouterDoc, {"on": draw(machine), "nics": draw(nics)})),
+        lambda: Copy(draw(router), new, draw(st.none() | machine)),
+    ]
 
 
 def _fresh(links: dict[str, object]) -> str:

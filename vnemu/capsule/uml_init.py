@@ -74,6 +74,7 @@ def _mount() -> None:
     linux.mount("proc", "/proc", "proc", _SECURE | linux.MS_NOEXEC)
     linux.mount("sysfs", "/sys", "sysfs", _SECURE | linux.MS_NOEXEC)
     linux.mount("tmpfs", "/run", "tmpfs", _SECURE, "mode=755")
+    _mount_cgroups(Path("/sys/fs/cgroup"))
     for name, kind in (("shm", "tmpfs"), ("pts", "devpts")):
         target = f"/dev/{name}"
         Path(target).mkdir(exist_ok=True)
@@ -85,6 +86,14 @@ def _mount() -> None:
     # be most of the cost of a new one.
     Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("1")
     socket.sethostname("vnemu")
+
+
+def _mount_cgroups(folder: Path) -> None:
+    """Let labs limit what virtual routers use, with all that this kernel has for it."""
+    with suppress(OSError):
+        linux.mount("cgroup2", str(folder), "cgroup2", _SECURE | linux.MS_NOEXEC)
+        for name in (folder / "cgroup.controllers").read_text().split():
+            (folder / "cgroup.subtree_control").write_text(f"+{name}")
 
 
 class _Job:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from vnemu import capsule
 from vnemu.capsule import private
+from vnemu.drivers import limits
 from vnemu.drivers.probe import BY_NAME, probe
-from vnemu.drivers.processes import INSTALL, program
+from vnemu.drivers.programs import INSTALL, program
 from vnemu.drivers.router_os import DAEMONS, version
 from vnemu.errors import MissingCapability, VnemuError
 from vnemu.model.routing import Daemon
@@ -32,6 +33,7 @@ _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 _OPTIONAL = ("ipv6", "ifb", "netem", "gre")
 _PROGRAMS = {"iperf3": "flows", "ping": "probes", "nsenter": "programs in virtual routers"}
+_CGROUP = "cgroup "
 _TIMEOUT_SECONDS = 60
 # Root in a user namespace that maps it to another id is an ordinary user to the kernel.
 _AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -76,7 +78,7 @@ def examine() -> list[Finding]:
         USER: _go(USER, _AS_USER if root else ()),
         PRIVATE: _go(PRIVATE, ()) if private.installed() else _Way(refusal="not installed"),
     }
-    return [_capsule_finding(ways), *_features(ways), *_programs()]
+    return [_capsule_finding(ways), *_features(ways), *_limits(ways), *_programs()]
 
 
 def _go(way: str, before: tuple[str, ...]) -> _Way:
@@ -121,6 +123,25 @@ def _features(ways: dict[str, _Way]) -> list[Finding]:
             remedy += "" if shown[PRIVATE] == NO else ", or --kernel private"
         optional = name in _OPTIONAL
         findings.append(Finding(f"kernel: {name}", feature.needed_for, shown, optional, remedy))
+    return findings
+
+
+def _groups() -> dict[str, str]:
+    """The control groups for limits: name -> empty, or why they are missing."""
+    there = limits.places()
+    needed = limits.NEEDS.values()
+    return {f"{_CGROUP}{name}": "" if name in there else "none can be made" for name in needed}
+
+
+def _limits(ways: dict[str, _Way]) -> list[Finding]:
+    """What can be limited of a VR on each way."""
+    findings = []
+    for key, name in limits.NEEDS.items():
+        shown = {way_name: way.has(f"{_CGROUP}{name}") for way_name, way in ways.items()}
+        if os.geteuid() == 0:  # who owns root's files in that way, so what a user may is not seen
+            shown[USER] = UNKNOWN
+        remedy = "run as root, or let the system give your session control groups"
+        findings.append(Finding(f"cgroup: {name}", f"resources: {key}", shown, True, remedy))
     return findings
 
 
@@ -200,7 +221,7 @@ def _main() -> int:
         capsule.enter()
         if sys.argv[1] == PRIVATE and not private.inside():
             private.boot("the doctor asked", private.LEAST_MEMORY * 2, enclosed=True)
-        print(json.dumps(probe()))
+        print(json.dumps({**probe(), **_groups()}))
     except (VnemuError, OSError) as error:
         print(error, file=sys.stderr)
         return MissingCapability.exit_status

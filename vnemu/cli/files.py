@@ -54,9 +54,17 @@ def read_any(path: Path, overrides: Sequence[str]) -> Planned:
         return Planned(
             experiment.topology, experiment.mapping, True, _runs(path, loaded, overrides)
         )
+    _refuse_description(path)
     topology = resolve(load_topology(path, overrides))
     check_texts(topology)
     return Planned(topology, embed(topology), False)
+
+
+def _refuse_description(path: Path) -> None:
+    data = Document.read(path).data
+    if "routers" in data and "underlay" not in data:
+        hint = f"make a topology of it: vnemu import {path} --out FILE"
+        raise InputError([Problem(str(path), "describes an existing network", hint)])
 
 
 def _runs(path: Path, loaded: LoadedExperiment, overrides: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ import typer
 
 from vnemu import __version__
 from vnemu.cli.console import complain
+from vnemu.cli.migration import import_network
 from vnemu.errors import InputError
 
 app = typer.Typer(
@@ -241,6 +242,9 @@ def graph(
     print(out)
 
 
+app.command("import")(import_network)
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> int:
     """List what this machine can do, and the commands that install what is missing."""
@@ -333,6 +337,7 @@ class SchemaKind(StrEnum):
 
     topology = "topology"
     experiment = "experiment"
+    physical = "physical"
     result = "result"
 
 
@@ -345,11 +350,12 @@ def schema(
     Example: [bold]vnemu schema topology > topology.schema.json[/]
     """
     from vnemu.results.schema import result_schema
-    from vnemu.schema.publish import experiment_schema, topology_schema
+    from vnemu.schema.publish import experiment_schema, physical_schema, topology_schema
 
     make = {
         SchemaKind.topology: topology_schema,
         SchemaKind.experiment: experiment_schema,
+        SchemaKind.physical: physical_schema,
         SchemaKind.result: result_schema,
     }[kind]
     print(json.dumps(make(), indent=2))

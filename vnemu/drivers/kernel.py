@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from vnemu.drivers import requests
+from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
 from vnemu.drivers.netlink import Refusal, Request
 from vnemu.drivers.observe import Observer
-from vnemu.drivers.queues import get_queue
+from vnemu.drivers.queues import get_queue, get_root
 from vnemu.drivers.tc import counters
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import FactKey, Facts
-from vnemu.plan.objects import NODES, Namespace, Queue
+from vnemu.plan.objects import NODES, Namespace, Netem, Queue
 
 T = TypeVar("T")
 
@@ -29,6 +30,18 @@ def _is_gone(namespace: str, action: Action, refusal: Refusal) -> bool:
     """Whether a Router OS has taken away itself what was to be removed."""
     inside = namespace.startswith(NODES) and action.new is None
     return inside and refusal.errno in _GONE_ALREADY
+
+
+def _together(batch: Batch) -> Batch:
+    """The same batch, in which several devices are removed at once."""
+    ends = [action for request, action in batch if request.kind == rt.RTM_DELLINK]
+    if len(ends) < 2:
+        return batch
+    doomed = (
+        (rt.doom(request) if request.kind == rt.RTM_DELLINK else request, action)
+        for request, action in batch
+    )
+    return [*doomed, (rt.delete_doomed(), ends[-1])]
 
 
 class Kernel:
@@ -109,8 +122,9 @@ class Kernel:
                 if tolerated:
                     continue
                 raise KernelRefused(str(batch[0][1]), errno.ENODEV, f"no namespace {name}")
-            for refusal in namespace.socket.send([request for request, _ in batch]):
-                action = batch[refusal.index][1]
+            sent = _together(batch)
+            for refusal in namespace.socket.send([request for request, _ in sent]):
+                action = sent[refusal.index][1]
                 if refusal.errno not in tolerated and not _is_gone(name, action, refusal):
                     failures.append(KernelRefused(str(action), refusal.errno, refusal.detail))
         if failures:
@@ -120,14 +134,17 @@ class Kernel:
         """See `Driver.observe`."""
         return Observer(self.namespaces).facts(wanted)
 
-    def waiting(self, queues: Iterable[Queue]) -> int:
+    def waiting(self, queues: Iterable[Queue | Netem]) -> int:
         """See `Driver.waiting`."""
         asked: dict[str, list[Request]] = {}
         for queue in queues:
             namespace = self.namespaces.get(queue.namespace)
             index = namespace.indices.get(queue.device) if namespace else None
             if index is not None:
-                asked.setdefault(queue.namespace, []).append(get_queue(index, queue.minor))
+                request = (
+                    get_root(index) if isinstance(queue, Netem) else get_queue(index, queue.minor)
+                )
+                asked.setdefault(queue.namespace, []).append(request)
         return sum(
             counters(answer).backlog
             for name, requests in asked.items()

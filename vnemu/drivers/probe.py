@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from vnemu.drivers import filters, queues, tc
+from vnemu.drivers import filters, limits, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
 from vnemu.drivers.netem import netem
@@ -171,6 +171,7 @@ def require(topology: Topology) -> None:
         MissingCapability: naming the declared line, the feature and the way out.
     """
     _require(needs(settle(topology)[0]))
+    limits.require(topology.nodes.values())
 
 
 def require_change(before: Topology, after: Topology) -> None:
@@ -180,9 +181,15 @@ def require_change(before: Topology, after: Topology) -> None:
         MissingCapability: as `require`.
     """
     needs: dict[str, str] = {}
-    for name, line in _of_quality(after, before):
+    for name, line in _of_all(after, before):
         needs.setdefault(name, line)
     _require(needs)
+    if before.nodes is not after.nodes:
+        limits.require(
+            node
+            for path, node in after.nodes.items()
+            if path not in before.nodes or node.resources != before.nodes[path].resources
+        )
 
 
 def _require(needs: dict[str, str]) -> None:
@@ -202,10 +209,7 @@ def _require(needs: dict[str, str]) -> None:
 def needs(topology: Topology) -> dict[str, str]:
     """The features a topology needs, each with the first line that needs it."""
     found = dict.fromkeys(_ALWAYS, "every lab")
-    six = next((n for n in topology.networks.values() if 6 in n.versions), None)
-    if six is not None:
-        found["ipv6"] = f"network {six.name} has IPv6 (ipv6: false does without)"
-    for name, line in _of_quality(topology):
+    for name, line in _of_all(topology):
         found.setdefault(name, line)
     underlay = topology.underlay
     if underlay.links and underlay.tunnel == "auto":
@@ -214,6 +218,29 @@ def needs(topology: Topology) -> dict[str, str]:
         line = f"{underlay.tunnel_written_at}: virtual links are to be {underlay.tunnel} tunnels"
         found.setdefault(underlay.tunnel, line)
     return found
+
+
+def _of_all(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:
+    """The features that a topology needs, each with what says so, but for those of `before`."""
+    yield from _of_networks(topology, before)
+    yield from _of_states(topology, before)
+    yield from _of_quality(topology, before)
+
+
+def _of_states(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:
+    """What cuts the VLs of nodes that do not run."""
+    if before is None or before.nodes is not topology.nodes:
+        for path, node in topology.nodes.items():
+            if node.state != "running":
+                yield "bpf", f"{path} is to be {node.state}"
+
+
+def _of_networks(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:
+    """The features that networks need, but for those that are there `before`."""
+    there = before.networks if before else {}
+    for name, network in topology.networks.items():
+        if name not in there and 6 in network.versions:
+            yield "ipv6", f"network {name} has IPv6 (ipv6: false does without)"
 
 
 def _of_quality(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:

@@ -5,58 +5,26 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from vnemu.drivers import vr_init
+from vnemu.drivers.entering import Entrances, Stream
+from vnemu.drivers.freezing import Freezer
+from vnemu.drivers.programs import program
 from vnemu.drivers.vr_init import LOGS, Order
-from vnemu.errors import ExperimentFailed, InternalError, MissingCapability
+from vnemu.errors import ExperimentFailed, InternalError
 
-_FRR = ("zebra", "ospfd", "ospf6d", "bgpd", "ripd", "ripngd", "babeld", "isisd", "bfdd", "staticd")
-INSTALL = {
-    "iperf3": "sudo apt-get install iperf3",
-    "ping": "sudo apt-get install iputils-ping",
-    "nsenter": "sudo apt-get install util-linux",
-    "bird": "sudo apt-get install bird2",
-    **dict.fromkeys((*_FRR, "vtysh"), "sudo apt-get install frr"),
-}
-_FOLDERS = (
-    *("/usr/sbin", "/sbin", "/usr/local/sbin"),
-    *("/usr/lib/frr", "/usr/local/lib/frr", "/usr/libexec/frr"),
-)
-"""Where distributions have programs that may not be in an ordinary user's PATH."""
 _START_S = 60.0
 _LAST_WORDS = 6
 _MOST_AHEAD = 32
-
-
-def find(name: str) -> str | None:
-    """The path of a program; None if it is not installed."""
-    return shutil.which(name, path=":".join((os.environ.get("PATH", ""), *_FOLDERS)))
-
-
-def program(name: str) -> str:
-    """The path of an installed program.
-
-    Raises:
-        MissingCapability: with the command that installs it.
-    """
-    path = find(name)
-    if path is None:
-        raise MissingCapability(
-            f"the program '{name}' is not installed",
-            f"run: {INSTALL.get(name, f'sudo apt-get install {name}')}",
-        )
-    return path
 
 
 @dataclass(frozen=True)
@@ -84,13 +52,17 @@ class ProcessMaker:
     """Starts programs in VRs; the pid 1 of a VR is made when its first program starts."""
 
     def __init__(self) -> None:
-        self._nsenter = program("nsenter")
+        self._entrances = Entrances(program("nsenter"))
+        self._freezer = Freezer()
         self._factory: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
         self._inits: dict[str, int] = {}
+        self._orders: dict[str, Order] = {}
+        self._limits: dict[str, Callable[[int], None]] = {}
         self._asked: set[str] = set()
         self._lock = threading.RLock()
         self._ready: set[str] = set()
+        self._stopped: set[str] = set()
         self._ended: list[Ended] = []
 
     def _start_factory(self) -> socket.socket:
@@ -124,6 +96,8 @@ class ProcessMaker:
     ) -> None:
         """Let VRs run their programs, side by side, and wait until all of them do.
 
+        Those whose order says that they wait are stopped: nothing runs in them yet.
+
         Parameters:
             orders: VR -> what it shall run, and its network namespace.
             tell: called with the number of VRs that do, and of all.
@@ -134,13 +108,19 @@ class ProcessMaker:
         """
         waiting = dict(orders)
         with self._lock:
+            for path, (order, _) in orders.items():
+                self._orders[path] = order
+                if order["waits"]:
+                    self._entrances.shut(path, "stopped", None)
             while not self._ready.issuperset(orders):
                 while waiting and len(self._asked) < _MOST_AHEAD:
                     path = next(iter(waiting))
-                    self._ask(path, *waiting.pop(path))
+                    order, network_fd = waiting.pop(path)
+                    waits = order["waits"] or path in self._limits
+                    self._ask(path, {**order, "waits": waits}, network_fd)
                 self._hear()
                 tell(len(self._ready.intersection(orders)), len(orders))
-                self._blame(self._ended)
+                self._blame([ended for ended in self._ended if ended.vr in orders])
 
     def ended(self) -> list[Ended]:
         """The programs of Router OSs that have ended by themselves so far."""
@@ -195,14 +175,48 @@ class ProcessMaker:
             case {"vr": str(path), "pid": int(pid)}:
                 self._asked.discard(path)
                 self._inits[path] = pid
+                self._born(path, pid)
             case {"vr": str(path), "ready": True}:
                 self._ready.add(path)
+            case {"vr": str(path), "stopped": True}:
+                self._stopped.add(path)
+            case {"vr": str(path), "stopped": False}:
+                raise ExperimentFailed(f"{path}: a process does not end, not even when killed")
             case {"vr": str(path), "ended": str(name), "status": int(status)}:
                 words = "\n".join(self.log(path, name).splitlines()[-_LAST_WORDS:])
                 self._ended.append(Ended(path, name, status, words))
             case {"vr": str(path), "refused": str(why)}:
                 self._asked.discard(path)
                 raise InternalError(f"no processes can run in {path}: {why}")
+
+    def _born(self, path: str, pid: int) -> None:
+        """Limit a VR before anything runs in it."""
+        limit = self._limits.get(path)
+        if limit is not None:
+            try:
+                limit(pid)
+            except OSError as error:
+                raise ExperimentFailed(f"{path} cannot be limited: {error}") from error
+        order = self._orders.get(path)
+        if order is not None and order["waits"]:
+            self._ready.add(path)
+        elif order is not None and limit is not None:
+            os.kill(pid, vr_init.START)
+
+    def limit(self, path: str, limit: Callable[[int], None], groups: Sequence[Path]) -> None:
+        """Have a VR limited from its first process on.
+
+        Parameters:
+            limit: limits all processes there are; called with the process id of its pid 1,
+                now if it has one.
+            groups: control groups (their cgroup.procs) that all which enters it shall join.
+        """
+        with self._lock:
+            self._limits[path] = limit
+            init = self._inits.get(path)
+            self._entrances.join(path, groups, init)
+            if init is not None:
+                limit(init)
 
     def pid_1(self, path: str) -> int | None:
         """The process id of a VR's pid 1; None: nothing ever ran in it."""
@@ -216,27 +230,107 @@ class ProcessMaker:
 
     def popen(
         self,
-        init: int,
+        path: str,
+        host_name: str,
+        network_fd: int,
         argv: Sequence[str],
-        stdin: int | IO[Any] | None = subprocess.DEVNULL,
-        stdout: int | IO[Any] | None = None,
-        stderr: int | IO[Any] | None = None,
+        *,
+        stdin: Stream = subprocess.DEVNULL,
+        stdout: Stream = None,
+        stderr: Stream = None,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start `argv` in the VR whose pid 1 is `init`, in a session of its own.
+        """Start a program in a VR, which has a pid 1 from then on.
 
-        A session of its own keeps the terminal's Ctrl-C from it: whoever started
-        it decides when it ends.
+        Raises:
+            InputError: if the VR is paused or stopped.
+            InternalError: if the VR can have no processes.
         """
-        enter = [self._nsenter, "-t", str(init), "-m", "-u", "-n", "-p", f"--wd={Path.cwd()}", "--"]
-        return subprocess.Popen(
-            [*enter, *argv],
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=dict(env) if env is not None else None,
-            start_new_session=True,
+        self._entrances.check(path)
+        init = self.init(path, host_name, network_fd)
+        return self._entrances.popen(
+            path, init, argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env
         )
+
+    def freeze(self, paths: Collection[str]) -> None:
+        """Stop all that runs in VRs, in place; nothing can be started in them any more.
+
+        Raises:
+            ExperimentFailed: if a process cannot be stopped; then none is.
+        """
+        with self._lock:
+            try:
+                for path in paths:
+                    self._entrances.shut(path, "paused", self._inits.get(path))
+                self._freezer.freeze(self._of(paths))
+            except BaseException:
+                for path in paths:
+                    self._entrances.open(path)
+                raise
+
+    def thaw(self, paths: Collection[str]) -> None:
+        """Let VRs go on that were frozen."""
+        with self._lock:
+            self._freezer.thaw(self._of(paths))
+            for path in paths:
+                self._entrances.open(path)
+
+    def stop(self, paths: Collection[str]) -> None:
+        """End all that runs in VRs but their pid 1: TERM, then KILL; their files stay.
+
+        Raises:
+            ExperimentFailed: if a process does not end.
+        """
+        with self._lock:
+            for path in paths:
+                self._stopped.discard(path)
+                self._entrances.shut(path, "stopped", self._inits.get(path))
+            for init in self._of(paths):
+                os.kill(init, vr_init.STOP)
+            self._freezer.thaw(self._of(paths))
+            self._await(paths, self._stopped)
+
+    def restart(self, paths: Collection[str]) -> None:
+        """Start the Router OSs of stopped VRs again, with their files as they are now.
+
+        Raises:
+            ExperimentFailed: if a program ended, with the last lines of its log.
+        """
+        with self._lock:
+            for path in paths:
+                self._ready.discard(path)
+                self._entrances.open(path)
+            for init in self._of(paths):
+                os.kill(init, vr_init.START)
+            self._await(paths, self._ready)
+
+    def _of(self, paths: Collection[str]) -> list[int]:
+        """The process ids of their pid 1, of those that have one."""
+        return [self._inits[path] for path in paths if path in self._inits]
+
+    def _await(self, paths: Collection[str], told: Collection[str]) -> None:
+        """Hear what VRs tell until all `paths` that have a pid 1 are among the `told` ones."""
+        before = len(self._ended)
+        while any(path in self._inits and path not in told for path in paths):
+            self._hear()
+            self._blame([e for e in self._ended[before:] if e.vr in paths])
+
+    def end(self, paths: Collection[str]) -> None:
+        """End VRs for good: all that runs in them, with their files."""
+        with self._lock:
+            self._freezer.end(self._of(paths))
+            for path in paths:
+                self._inits.pop(path, None)
+                self._orders.pop(path, None)
+                self._limits.pop(path, None)
+                self._ready.discard(path)
+                self._stopped.discard(path)
+                self._entrances.forget(path)
+            self._ended = [ended for ended in self._ended if ended.vr not in paths]
+
+    def order(self, path: str) -> Order | None:
+        """What a VR was to run from its start; None: nothing."""
+        return self._orders.get(path)
 
     def close(self) -> None:
         """End every process of every VR, also of those that are about to be made."""

@@ -15,7 +15,16 @@ from functools import cache
 
 from vnemu.drivers import red
 from vnemu.drivers.netlink import NEW, SET, U32, Request, attribute, attributes, text, u32
-from vnemu.drivers.tc import HTB, RTM_GETQDISC, RTM_NEWQDISC, TCA_KIND, TCA_OPTIONS, TCMSG, tc_body
+from vnemu.drivers.tc import (
+    HTB,
+    RTM_GETQDISC,
+    RTM_NEWQDISC,
+    TC_H_ROOT,
+    TCA_KIND,
+    TCA_OPTIONS,
+    TCMSG,
+    tc_body,
+)
 
 Options = Mapping[str, int]
 
@@ -64,6 +73,11 @@ def _kind(discipline: str) -> bytes:
 def get_queue(index: int, minor: int) -> Request:
     """Ask for the queue of class 1:`minor`."""
     return Request(RTM_GETQDISC, 0, tc_body(index, 0, HTB | minor))
+
+
+def get_root(index: int) -> Request:
+    """Ask for the root queue of a device."""
+    return Request(RTM_GETQDISC, 0, tc_body(index, 0, TC_H_ROOT))
 
 
 def _codel(limit: int, options: Options) -> bytes:

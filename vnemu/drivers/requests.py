@@ -48,7 +48,12 @@ _NO_DEVICE = 0x7FFFFFFF
 
 
 def stage(action: Action) -> tuple[str, str]:
-    """What must not share a batch: actions of one stage do not need each other's result."""
+    """What must not share a batch: actions of one stage do not need each other's result.
+
+    All of a new path is there before anything switches to it.
+    """
+    if action.old is not None and isinstance(action.new, Patch | Route):
+        return "switch", "configuration"
     going = "remove" if action.new is None else "build"
     match action.target:
         case Namespace():

@@ -16,7 +16,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -206,22 +207,25 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         offset += (max(size, _HEADER.size) + 3) & ~3
 
 
+Sockets = Mapping[str, tuple[NodeRoutes, Callable[[int], str]]]
+"""By path, the socket of each node (made in its namespace), and its devices by their index."""
+
+
 class RouteMonitor:
     """Follows the tables of nodes in a thread, until it is closed.
 
     Parameters:
-        nodes: by path, the socket of each (made in its namespace) and the names of its
-            devices by their index.
+        nodes: to begin with.
         report: called from the thread, and from `start`.
     """
 
-    def __init__(
-        self, nodes: Mapping[str, tuple[NodeRoutes, Callable[[int], str]]], report: Report
-    ) -> None:
+    def __init__(self, nodes: Sockets, report: Report) -> None:
         self._nodes = {
             path: (routes, RouteTable(path, names, report))
             for path, (routes, names) in nodes.items()
         }
+        self._report = report
+        self._others: deque[tuple[Sockets, Collection[str]]] = deque()
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
@@ -235,7 +239,25 @@ class RouteMonitor:
     @property
     def lost(self) -> int:
         """How often a buffer was full, so that a table was read again."""
-        return sum(routes.lost for routes, _ in self._nodes.values())
+        return sum(routes.lost for routes, _ in list(self._nodes.values()))
+
+    def follow(self, new: Sockets, gone: Collection[str]) -> None:
+        """Follow the tables of nodes that are new, and no longer those of nodes that are gone."""
+        if new or gone:
+            self._others.append((new, gone))
+            os.eventfd_write(self._wake, 1)
+
+    def _follow_others(self) -> None:
+        while self._others:
+            new, gone = self._others.popleft()
+            for path in gone:
+                routes, _ = self._nodes.pop(path)
+                self._selector.unregister(routes.socket)
+                routes.socket.close()
+            for path, (routes, names) in new.items():
+                table = RouteTable(path, names, self._report)
+                self._nodes[path] = routes, table
+                self._selector.register(routes.socket, selectors.EVENT_READ, (routes, table))
 
     def start(self) -> None:
         """List all tables, then go on in the background."""
@@ -261,9 +283,12 @@ class RouteMonitor:
                     routes.ask(table)
             self._next_dump = time.monotonic() + _DUMP_PAUSE_S
         for key, _ in self._selector.select(max(left, 0.001) if stale else _WAIT_S):
-            if key.data is not None:
+            if key.data is None:
+                os.eventfd_read(self._wake)
+            else:
                 routes, table = key.data
                 routes.read(table)
+        self._follow_others()
 
     def close(self) -> None:
         """End, with all that has arrived until now taken in; a second call does nothing."""
@@ -273,6 +298,7 @@ class RouteMonitor:
         os.eventfd_write(self._wake, 1)
         if self._thread.is_alive():
             self._thread.join(5.0)
+        self._follow_others()
         self._selector.close()
         os.close(self._wake)
         for routes, table in self._nodes.values():

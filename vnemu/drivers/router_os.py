@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from vnemu.drivers.processes import find, program
+from vnemu.drivers.programs import find, program
 from vnemu.drivers.vr_init import Order, Program, plain
 from vnemu.errors import MissingCapability
 from vnemu.model.overlay import Node, Topology
@@ -36,12 +36,18 @@ def orders(topology: Topology) -> dict[str, Order]:
     Raises:
         MissingCapability: naming a VR and the command that installs what is missing.
     """
-    found = {}
-    for path, node in topology.nodes.items():
-        wanted = configuration(topology, node)
-        if wanted is not None:
-            found[path] = order(node, wanted)
-    return found
+    found = {path: order_of(topology, node) for path, node in topology.nodes.items()}
+    return {path: order for path, order in found.items() if order is not None}
+
+
+def order_of(topology: Topology, node: Node) -> Order | None:
+    """What the VR `node` shall run; None: it has no Router OS.
+
+    Raises:
+        MissingCapability: as `orders`.
+    """
+    wanted = configuration(topology, node)
+    return order(node, wanted) if wanted is not None else None
 
 
 def order(node: Node, wanted: Configuration) -> Order:

@@ -36,6 +36,7 @@ IFF_UP = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_STATS64 = 23
+_IFLA_GROUP, _DOOMED = 27, 0x646F6F6D
 _IFLA_CARRIER = 33
 _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 1 << 3
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
@@ -188,6 +189,20 @@ def new_ifb(end: End) -> Request:
 def delete_link(index: int) -> Request:
     """Remove a device (of a veth pair, both ends)."""
     return Request(RTM_DELLINK, 0, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0))
+
+
+def doom(deletion: Request) -> Request:
+    """In place of the removal of a device: let `delete_doomed` remove it."""
+    return Request(RTM_NEWLINK, 0, deletion.body + attribute(_IFLA_GROUP, u32(_DOOMED)))
+
+
+def delete_doomed() -> Request:
+    """Remove all doomed devices of a namespace at once (rtnl_group_dellink).
+
+    For each device alone the kernel would wait until every processor has noticed.
+    """
+    body = IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0) + attribute(_IFLA_GROUP, u32(_DOOMED))
+    return Request(RTM_DELLINK, 0, body)
 
 
 def set_up(index: int) -> Request:

@@ -9,7 +9,7 @@ from vnemu.drivers.protocol import Driver
 from vnemu.errors import InternalError, KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import differences, facts
-from vnemu.plan.objects import NODES, Queue
+from vnemu.plan.objects import NODES, Netem, Queue
 
 PATIENCE_S = 1.0
 """How long the removal of an old path waits for its queues at most."""
@@ -21,7 +21,7 @@ _CPU_BACKLOG_S = 0.002
 def carry_out(
     driver: Driver,
     actions: Sequence[Action],
-    draining: Sequence[Queue] = (),
+    draining: Sequence[Queue | Netem] = (),
     flight: float = 0.0,
     switched: Callable[[], None] = lambda: None,
 ) -> None:
@@ -42,7 +42,7 @@ def carry_out(
     try:
         driver.apply(actions[:kept])
         switched()
-        if draining:
+        if draining or flight:
             _drain(driver, draining, flight)
         driver.apply(actions[kept:])
         _verify(driver, actions)
@@ -58,7 +58,7 @@ def _first_of_the_last_removals(actions: Sequence[Action]) -> int:
     return kept
 
 
-def _drain(driver: Driver, queues: Sequence[Queue], flight: float) -> None:
+def _drain(driver: Driver, queues: Sequence[Queue | Netem], flight: float) -> None:
     """Wait until nothing is left in `queues` or on its way between them."""
     quiet = flight + _CPU_BACKLOG_S
     now = busy = time.monotonic()

@@ -10,6 +10,11 @@ the same socket, as JSON with the VR's path as ``vr``:
     {"refused": "..."}                     why there is none
     {"ready": true}                        all its programs run
     {"ended": "bird", "status": 1}         a program has ended that was not to
+    {"stopped": true}                      nothing runs in it any more but its pid 1;
+                                           false: something does not end
+
+Its pid 1 understands two signals: STOP ends all else that runs in the VR, START starts
+its programs again.
 
     python -I -S vr_init.py FD
 """
@@ -22,6 +27,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TypedDict
@@ -33,11 +39,16 @@ from vnemu import linux
 LOGS = "/run/log"
 """Folder in a VR where its programs' logs are, NAME.log each."""
 
+STOP, START = signal.SIGUSR1, signal.SIGUSR2
+_HEARD = (signal.SIGCHLD, STOP, START)
+
 _SECURE = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 _OWN = linux.MS_NOSUID | linux.MS_NODEV
 _LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _CANNOT_START = 127
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.005, 0.1
+_TERM_S, _KILL_S = 1.0, 5.0
+"""How long programs have to end by themselves, and to end at all."""
 
 
 class Program(TypedDict):
@@ -57,7 +68,8 @@ class Order(TypedDict):
 
     ``private`` are folders that are empty in it, ``files`` what it has in them (path ->
     text), ``over`` which files take the place of others (there -> own); the programs of
-    one of the ``stages`` start when all of the stage before are ready.
+    one of the ``stages`` start when all of the stage before are ready; ``waits``: not
+    before START.
     """
 
     host_name: str
@@ -65,11 +77,12 @@ class Order(TypedDict):
     files: dict[str, str]
     over: dict[str, str]
     stages: list[list[Program]]
+    waits: bool
 
 
 def plain(host_name: str) -> Order:
     """The order for a node that runs nothing by itself."""
-    return Order(host_name=host_name, private=[], files={}, over={}, stages=[])
+    return Order(host_name=host_name, private=[], files={}, over={}, stages=[], waits=False)
 
 
 def main() -> None:
@@ -115,6 +128,8 @@ def _start(vr: _Vr, home: int, network: int, order: Order) -> None:
 def _be_pid_1(vr: _Vr, network: int, order: Order) -> NoReturn:
     # Forked pages are copied when they are written to, which in the private kernel takes
     # 0.2 ms for each: from here on, the less of Python is used the better.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         # What it shows of itself in /proc before that is mounted anew is its id
         # in the capsule, which is the one the lab needs.
@@ -127,7 +142,7 @@ def _be_pid_1(vr: _Vr, network: int, order: Order) -> NoReturn:
     os.dup2(vr.lab.fileno(), 3, inheritable=False)
     vr.lab.detach()
     os.closerange(4, 4096)
-    _Pid1(_Vr(socket.socket(fileno=3), vr.path)).run(order["stages"])
+    _Pid1(_Vr(socket.socket(fileno=3), vr.path)).run(order["stages"], order["waits"])
 
 
 def _make_private(network: int, order: Order) -> None:
@@ -136,13 +151,20 @@ def _make_private(network: int, order: Order) -> None:
     socket.sethostname(order["host_name"])
     linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("proc", "/proc", "proc", _SECURE)
-    for folder in ("/run", *order["private"]):
-        linux.mount("tmpfs", folder, "tmpfs", _OWN, "mode=755")
+    _mount_own(order["private"])
     for name, text in order["files"].items():
         os.makedirs(os.path.dirname(name), exist_ok=True)  # noqa: PTH103, PTH120
-        _write(name, text.encode())
+        _write(name, text.encode(errors="surrogateescape"))
     for there, own in order["over"].items():
         linux.mount(own, there, "", linux.MS_BIND)
+
+
+def _mount_own(folders: Sequence[str]) -> None:
+    """One file system for all that is the VR's own, so that one size limits it."""
+    linux.mount("tmpfs", "/run", "tmpfs", _OWN, "mode=755")
+    for number, folder in enumerate((*folders, "/run")):
+        os.mkdir(f"/run/{number}", 0o755)  # noqa: PTH102
+        linux.mount(f"/run/{number}", folder, "", linux.MS_BIND)
 
 
 def _write(name: str, data: bytes) -> None:
@@ -153,28 +175,54 @@ def _write(name: str, data: bytes) -> None:
 
 
 class _Pid1:
-    """Starts a VR's programs, tells of their ends, and reaps orphans."""
+    """Starts a VR's programs, ends them, tells of their ends, and reaps orphans."""
 
     def __init__(self, vr: _Vr) -> None:
         self._vr = vr
         self._running: dict[int, Program] = {}
 
-    def run(self, stages: Sequence[Sequence[Program]]) -> NoReturn:
-        """Start all, stage by stage; then go on for as long as the VR lives."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    def run(self, stages: Sequence[Sequence[Program]], waits: bool) -> NoReturn:
+        """Start all unless it `waits` for START; then go on for as long as the VR lives."""
         if stages:
             os.chdir("/")
             os.mkdir(LOGS)  # noqa: PTH102
+        if stages and not waits:
+            self._start_all(stages)
+        while True:
+            told = signal.sigwait(_HEARD)
+            self._reap()
+            if told == STOP:
+                self._stop_all()
+            elif told == START:
+                self._start_all(stages)
+
+    def _start_all(self, stages: Sequence[Sequence[Program]]) -> None:
+        for stage in stages:
+            for program in stage:
+                if os.path.exists(program["ready"]):  # noqa: PTH110
+                    os.unlink(program["ready"])  # noqa: PTH108
         for stage in stages:
             for program in stage:
                 self._start(program)
             self._await(stage)
-        if stages:
-            self._vr.tell(ready=True)
-        while True:
-            signal.sigwait([signal.SIGCHLD])
+        self._vr.tell(ready=True)
+
+    def _stop_all(self) -> None:
+        self._running.clear()  # their ends are as they should be
+        ended = self._all_end(signal.SIGTERM, _TERM_S) or self._all_end(signal.SIGKILL, _KILL_S)
+        self._vr.tell(stopped=ended)
+
+    def _all_end(self, number: int, seconds: float) -> bool:
+        """Signal all of the VR but this process; whether all of them end in that time."""
+        latest = time.monotonic() + seconds
+        pause = _FIRST_WAIT_S
+        while _signal_all(number):
+            if time.monotonic() > latest:
+                return False
+            signal.sigtimedwait([signal.SIGCHLD], pause)
             self._reap()
+            number, pause = 0, min(2 * pause, _LONGEST_WAIT_S)
+        return True
 
     def _start(self, program: Program) -> None:
         """Start a program without a copy of this process on the way (posix_spawn)."""
@@ -224,6 +272,15 @@ class _Pid1:
                 if status or program["ready"]:
                     code = os.waitstatus_to_exitcode(status)
                     self._vr.tell(ended=program["name"], status=code)
+
+
+def _signal_all(number: int) -> bool:
+    """Signal all that this process may signal: all of the VR but itself; False: none is left."""
+    try:
+        os.kill(-1, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

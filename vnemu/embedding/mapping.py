@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import chain
 
 from vnemu.errors import InputError, Problem
+from vnemu.model.life import all_run, is_powered
 from vnemu.model.overlay import Topology, VirtualLink
 from vnemu.model.quality import BOTH_WAYS, Way
 from vnemu.model.underlay import PhysicalLink
@@ -125,7 +126,9 @@ def overcommitted(topology: Topology, port: Port, users: Iterable[Direction]) ->
     physical = topology.underlay.links[port[0]]
     capacity = physical.sent_by(port[1]).rate
     owed = [
-        (topology.links[path], topology.links[path].bounds(forward)[0]) for path, forward in users
+        (topology.links[path], topology.links[path].bounds(forward)[0])
+        for path, forward in users
+        if path not in topology.idle
     ]
     taken = sum(guarantee for _, guarantee in owed)
     if taken <= capacity.bps:
@@ -146,8 +149,11 @@ def overcommitted(topology: Topology, port: Port, users: Iterable[Direction]) ->
 def has_carrier(topology: Topology, mapping: Mapping, link: VirtualLink) -> bool:
     """Whether the NICs at a VL's ends see a carrier.
 
-    They do unless it was taken away, or the VL is to lose it with a failed physical link.
+    They do unless it was taken away, an end is stopped, or the VL is to lose it with a failed
+    physical link.
     """
+    if not is_powered(topology, link):
+        return False
     if not link.carrier or link.on_failure != "carrier":
         return link.carrier
     crossed = mapping.paths[link.path].all_links
@@ -157,8 +163,10 @@ def has_carrier(topology: Topology, mapping: Mapping, link: VirtualLink) -> bool
 def passing(topology: Topology, mapping: Mapping, link: VirtualLink) -> frozenset[Way]:
     """The ways in which a VL takes frames from its ends: those not cut.
 
-    Nothing leaves or reaches a node on a failed RM.
+    Nothing leaves or reaches a node that does not run, or is on a failed RM.
     """
+    if not all_run(topology, link):
+        return frozenset()
     failed = topology.underlay.failed_machines
     if failed and not failed.isdisjoint((mapping.machines[link.a], mapping.machines[link.b])):
         return frozenset()

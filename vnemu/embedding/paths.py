@@ -68,11 +68,52 @@ def rerouted(
     chooser = _PathChooser(topology, mapping.machines, frozenset(avoid))
     chooser.occupy(mapping.users, paths.keys() - {link.path for link in wanted})
     chosen = chooser.choose(wanted)
-    more = count(1 + max((way.number for p in paths.values() for way in p.ways), default=0))
+    taken = {way.number for path in paths.values() for way in path.ways}
+    more = (number for number in count(1) if number not in taken)
     for path, crossed in chosen.items():
         numbers = [way.number for way in paths[path].ways] if path in paths else []
+        if path in paths and _ends(paths[path].machines) != _ends(crossed[0][0]):
+            numbers = []  # a new tunnel can stand beside the old one then
         paths[path] = _numbered(crossed, numbers, more)
     return Mapping(mapping.machines, paths, {**mapping.why, **chooser.why})
+
+
+def told_apart(before: Mapping, after: Mapping) -> Mapping:
+    """`after` without numbers that `before` has for paths of other VLs, or with other ends.
+
+    So in one change no tunnel takes the place of another one that is still in use.
+    """
+    if before.paths is after.paths:
+        return after
+    meant = {
+        way.number: (path, _ends(way.machines))
+        for path, ways in before.paths.items()
+        for way in ways.ways
+    }
+    wrong = [
+        path
+        for path, ways in after.paths.items()
+        if ways is not before.paths.get(path)
+        and any(_differs(meant.get(w.number), path, w) for w in ways.ways)
+    ]
+    if not wrong:
+        return after
+    taken = {*meant, *(way.number for ways in after.paths.values() for way in ways.ways)}
+    more = (number for number in count(1) if number not in taken)
+    fresh = {
+        path: _numbered([(way.machines, way.links) for way in after.paths[path].ways], (), more)
+        for path in wrong
+    }
+    return replace(after, paths={**after.paths, **fresh})
+
+
+def _differs(meant: tuple[str, tuple[str, ...]] | None, path: str, way: UnderlayPath) -> bool:
+    return meant is not None and meant != (path, _ends(way.machines))
+
+
+def _ends(machines: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the tunnel of a path ends; a path on one RM has none."""
+    return (machines[0], machines[-1]) if machines[1:] else ()
 
 
 def _numbered(

@@ -29,18 +29,29 @@ class Share(NamedTuple):
 
 
 def shares(topology: Topology, mapping: Mapping, port: Port) -> dict[str, Share]:
-    """The shares of all VLs that cross a physical link, in the direction of one port."""
+    """The shares of all VLs that cross a physical link, in the direction of one port.
+
+    Those of paused networks keep the least that there is.
+    """
     capacity = topology.underlay.links[port[0]].sent_by(port[1]).rate.bps
-    users = mapping.users.get(port, ())
-    bounds = [topology.links[path].bounds(forward) for path, forward in users]
-    floors = [floor for floor, _ in bounds]
+    crossing = mapping.users.get(port, ())
+    bounds = [topology.links[path].bounds(forward) for path, forward in crossing]
     ceilings = [min(ceiling or capacity, capacity) for _, ceiling in bounds]
-    level = water_level(capacity, floors, ceilings)
+    asked = [
+        (path, floor, ceiling)
+        for (path, _), (floor, _), ceiling in zip(crossing, bounds, ceilings, strict=True)
+    ]
+    idle = topology.idle
+    wanting = [each for each in asked if each[0] not in idle] if idle else asked
+    level = water_level(capacity, [each[1] for each in wanting], [each[2] for each in wanting])
     least = max(level, LEAST)
-    return {
+    found = {
         path: Share(min(floor if floor > least else least, ceiling), ceiling)
-        for (path, _), floor, ceiling in zip(users, floors, ceilings, strict=True)
+        for path, floor, ceiling in asked
     }
+    if len(wanting) < len(asked):
+        found |= {path: Share(LEAST, ceiling) for path, _, ceiling in asked if path in idle}
+    return found
 
 
 class Granted:

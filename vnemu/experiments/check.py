@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vnemu.errors import InputError, Problem
 from vnemu.experiments.timeline import Timeline
+from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
+from vnemu.schema.entry import EntryDoc
 from vnemu.schema.experiment import (
     ConvergenceExpectation,
     FlowDoc,
@@ -20,13 +22,23 @@ from vnemu.schema.experiment import (
     SpreadExpectation,
     UnmovedExpectation,
 )
+from vnemu.schema.life import (
+    CopyDoc,
+    CreateDoc,
+    DestroyDoc,
+    DestroyNetworkDoc,
+    LimitDoc,
+    PauseDoc,
+    ResumeDoc,
+    StartDoc,
+    StopDoc,
+)
 from vnemu.schema.load import LoadedExperiment, problem
 from vnemu.schema.timeline import (
     AddDoc,
     BatchDoc,
     CutDoc,
     DownDoc,
-    EntryDoc,
     FailDoc,
     FlapDoc,
     MendDoc,
@@ -195,10 +207,31 @@ class _Checker:
                 self._check_link(name, (*where, "repair"), or_machine=True)
             case MoveDoc():
                 self._check_move(entry, where)
+            case LimitDoc(limit=name):
+                self._check_node(name, (*where, "limit"))
+            case DestroyNetworkDoc(destroy_network=name):
+                self._check_node(name, (*where, "destroy_network"))
             case ProveIsolationDoc():
                 self._check_pair(entry, where)
             case _:
-                pass  # the rehearsal looks at what is added
+                self._check_life(entry, where)
+
+    def _check_life(self, entry: EntryDoc, where: Where) -> None:
+        match entry:
+            case PauseDoc(pause=name):
+                self._check_node(name, (*where, "pause"))
+            case ResumeDoc(resume=name):
+                self._check_node(name, (*where, "resume"))
+            case StopDoc(stop=name):
+                self._check_node(name, (*where, "stop"))
+            case StartDoc(start=name):
+                self._check_node(name, (*where, "start"))
+            case DestroyDoc(destroy=name):
+                self._check_node(name, (*where, "destroy"))
+            case CopyDoc(copy_=name):
+                self._check_node(name, (*where, "copy"))
+            case _:
+                pass  # the rehearsal looks at what is added, created and destroyed
 
     def _check_link(self, name: str, path: Where, or_machine: bool = False) -> None:
         """A VL, by its slash, or else a physical link; one that is added counts."""
@@ -213,13 +246,40 @@ class _Checker:
             self._known(name, underlay.links, "physical link", path)
 
     def _added(self) -> Iterator[str]:
+        yield from (part.add for part in self._parts() if isinstance(part, AddDoc))
+        for written in self._loaded.networks.values():
+            yield from (f"{written.name}/{link_name(link)}" for link in written.doc.links)
+
+    def _check_node(self, name: str, path: Where) -> None:
+        """A VR or host, by its slash, or else a network; one that is created counts."""
+        if "/" in name:
+            self._known(name, self._nodes(), "node", path)
+        else:
+            created = [written.name for written in self._loaded.networks.values()]
+            self._known(name, [*self._topology.networks, *created], "network", path)
+
+    def _nodes(self) -> Iterator[str]:
+        """The nodes that there are, or will be."""
+        yield from self._topology.nodes
+        for part in self._parts():
+            if isinstance(part, CreateDoc | CopyDoc):
+                yield part.create if isinstance(part, CreateDoc) else part.as_
+        for written in self._loaded.networks.values():
+            names = (*written.doc.routers, *written.doc.hosts)
+            yield from (f"{written.name}/{name}" for name in names)
+
+    def _parts(self) -> Iterator[EntryDoc]:
+        """The entries of the timeline, those of batches one by one."""
         for entry in self._doc.timeline:
-            parts = entry.batch if isinstance(entry, BatchDoc) else [entry]
-            yield from (part.add for part in parts if isinstance(part, AddDoc))
+            yield from entry.batch if isinstance(entry, BatchDoc) else [entry]
 
     def _check_move(self, entry: MoveDoc, where: Where) -> None:
         underlay = self._topology.underlay
-        self._check_link(entry.move, (*where, "move"))
+        if entry.to is not None:
+            self._check_node(entry.move, (*where, "move"))
+            self._known(entry.to, underlay.machines, "machine", (*where, "to"))
+        elif entry.move not in self._nodes():
+            self._check_link(entry.move, (*where, "move"))
         for index, name in enumerate(entry.path or ()):
             self._known(name, underlay.machines, "machine", (*where, "path", index))
         for number, path in enumerate(entry.paths or ()):

@@ -12,7 +12,7 @@ from typing import Any
 
 from vnemu import __version__, capsule
 from vnemu.drivers import router_os
-from vnemu.drivers.processes import program
+from vnemu.drivers.programs import program
 from vnemu.embedding.mapping import Mapping
 from vnemu.errors import MissingCapability
 from vnemu.experiments.prepare import Experiment

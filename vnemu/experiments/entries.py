@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from vnemu.errors import InternalError
 from vnemu.model.change import Change
+from vnemu.schema.entry import EntryDoc
+from vnemu.schema.life import (
+    CopyDoc,
+    CreateDoc,
+    CreateNetworkDoc,
+    DestroyDoc,
+    DestroyNetworkDoc,
+    LimitDoc,
+    NetworkSource,
+    PauseDoc,
+    ResumeDoc,
+    StartDoc,
+    StopDoc,
+)
+from vnemu.schema.networks import WrittenNetwork
 from vnemu.schema.quality import QualityDoc
 from vnemu.schema.timeline import (
     AddDoc,
     BatchDoc,
     CutDoc,
     DownDoc,
-    EntryDoc,
     FailDoc,
     FlapDoc,
     MendDoc,
@@ -26,6 +42,9 @@ from vnemu.schema.timeline import (
 )
 from vnemu.verbs.existence import Add, Remove
 from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
+from vnemu.verbs.life import Copy, Create, Destroy, MoveRouter, Pause, Resume, Start, Stop
+from vnemu.verbs.limits import Limit
+from vnemu.verbs.networks import CreateNetwork, DestroyNetwork, PauseNetwork, ResumeNetwork
 from vnemu.verbs.paths import Move
 from vnemu.verbs.quality import Reshape
 from vnemu.verbs.state import Verb
@@ -36,11 +55,17 @@ def reshape(link: str, values: dict[str, Any], direction: str | None) -> Reshape
     return Reshape(link, Change.of(QualityDoc(**values), direction))
 
 
-def verbs_of(doc: EntryDoc) -> tuple[Verb, ...]:
-    """The verbs of an entry that happens at once."""
+def verbs_of(
+    doc: EntryDoc, networks: Mapping[NetworkSource, WrittenNetwork] = MappingProxyType({})
+) -> tuple[Verb, ...]:
+    """The verbs of an entry that happens at once.
+
+    Parameters:
+        networks: what was read of the networks that it creates.
+    """
     match doc:
         case BatchDoc():
-            return tuple(verb for part in doc.batch for verb in verbs_of(part))
+            return tuple(verb for part in doc.batch for verb in verbs_of(part, networks))
         case ReshapeDoc():
             return (reshape(doc.reshape, doc.quality, doc.direction),)
         case DownDoc():
@@ -61,11 +86,40 @@ def verbs_of(doc: EntryDoc) -> tuple[Verb, ...]:
             return (Add(doc.add, doc.link),)
         case RemoveDoc():
             return (Remove(doc.remove),)
+        case CreateNetworkDoc():
+            return (CreateNetwork(networks[doc.source]),)
+        case DestroyNetworkDoc():
+            return (DestroyNetwork(doc.destroy_network),)
+        case _:
+            return (_verb_of_node(doc),)
+
+
+def _verb_of_node(doc: EntryDoc) -> Verb:
+    """The verb of an entry on the life of a VR, host or network."""
+    match doc:
+        case PauseDoc(pause=name):
+            return Pause(name) if "/" in name else PauseNetwork(name)
+        case ResumeDoc(resume=name):
+            return Resume(name) if "/" in name else ResumeNetwork(name)
+        case StopDoc():
+            return Stop(doc.stop)
+        case StartDoc():
+            return Start(doc.start)
+        case CreateDoc():
+            return Create(doc.create, doc.router)
+        case DestroyDoc():
+            return Destroy(doc.destroy)
+        case CopyDoc():
+            return Copy(doc.copy_, doc.as_, doc.on)
+        case LimitDoc():
+            return Limit(doc.limit, doc.limits)
         case _:
             raise InternalError(f"{type(doc).__name__} is not done at once")
 
 
-def _move(doc: MoveDoc) -> Move:
+def _move(doc: MoveDoc) -> Move | MoveRouter:
+    if doc.to is not None:
+        return MoveRouter(doc.move, doc.to)
     path = None if doc.path is None else tuple(doc.path)
     paths = tuple(tuple(path) for path in doc.paths or ())
     return Move(doc.move, path, tuple(doc.avoid or ()), paths)
@@ -80,8 +134,10 @@ def flap_verbs(doc: FlapDoc, name: str) -> tuple[Verb, Verb]:
     return Down(name), Up(name)
 
 
-def words(doc: EntryDoc) -> str:
-    """An entry in words."""
+def words(
+    doc: EntryDoc, networks: Mapping[NetworkSource, WrittenNetwork] = MappingProxyType({})
+) -> str:
+    """An entry in words; parameters as of `verbs_of`."""
     match doc:
         case ProveIsolationDoc():
             return f"prove isolation {' -> '.join(doc.prove_isolation)}"
@@ -91,7 +147,7 @@ def words(doc: EntryDoc) -> str:
             return f"flap {doc.flap}, {doc.down_for} of {doc.every}"
         case ReshapeDoc() if doc.over:
             return f"ramp {doc.reshape} {_of_ramp(doc)} in {doc.over}"
-    text = ", ".join(str(verb) for verb in verbs_of(doc))
+    text = ", ".join(str(verb) for verb in verbs_of(doc, networks))
     return text if doc.every is None else f"every {doc.every}: {text}"
 
 

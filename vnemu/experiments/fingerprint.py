@@ -52,23 +52,37 @@ _REST = 4.0
 
 
 class Looker:
-    """Takes the fingerprint of one VR, step by step."""
+    """Takes the fingerprint of one VR, step by step.
 
-    def __init__(self, lab: Lab, path: str) -> None:
+    Parameters:
+        names: the sysctls of VRs by the names of their NICs, as far as they are known.
+    """
+
+    def __init__(self, lab: Lab, path: str, names: dict[tuple[str, ...], list[str]]) -> None:
         self._lab = lab
+        self._names = names
         self._path = path
         self._namespace = node_namespace(path)
         daemon = lab.topology.nodes[path].os.daemon
         self._folder = configuration_folder(daemon) if daemon else ""
-        self._sysctls: dict[str, list[tuple[str, Key]]] = {"": []}
-        for name in lab.kernel.inside(self._namespace, _sysctl_names):
+        self._sysctls: dict[str, list[tuple[str, Key]]] = {}
+        self._read: dict[str, tuple[bytes, Fingerprint]] = {}
+
+    def _list(self) -> None:
+        """Find out what sysctls there are: the same as of a VR with NICs of the same names."""
+        nics = tuple(nic.name for nic in self._lab.topology.nodes[self._path].nics)
+        if nics not in self._names:
+            self._names[nics] = self._lab.kernel.inside(self._namespace, _sysctl_names)
+        for name in self._names[nics]:
             key = "sysctl net." + name.removeprefix(f"{_SYSCTLS}/").replace("/", ".")
             nic = _nic_of(name)
             self._sysctls.setdefault(nic, []).append((name, (nic, key)))
-        self._read: dict[str, tuple[bytes, Fingerprint]] = {}
 
     def look(self, into: Fingerprint) -> Iterator[None]:
         """Fill `into`, a part at each step of a millisecond or so."""
+        if not self._sysctls:
+            self._list()
+            yield
         init = self._lab[self._path].pid_1
         if init is not None:
             root = Path(f"/proc/{init}/root")
@@ -82,7 +96,7 @@ class Looker:
         for name, settings in devices.items():
             into.update(self._of_nic(name, settings[1]))
             yield
-        general = self._sysctls[""]
+        general = self._sysctls.get("", [])
         for start in range(0, len(general), _SLICE):
             part = partial(_values, general[start : start + _SLICE])
             into.update(self._lab.kernel.inside(self._namespace, part))
@@ -253,6 +267,19 @@ def changed_nics(before: Topology, after: Topology) -> dict[str, set[str]]:
     return found
 
 
+def restarted(before: Topology, after: Topology) -> set[str]:
+    """The nodes whose processes a change from outside started or ended, or which are new."""
+    old, new = before.nodes, after.nodes
+    if old is new:
+        return set()
+    return {
+        path
+        for path, node in new.items()
+        if path not in old
+        or (old[path].state != node.state and "stopped" in (old[path].state, node.state))
+    }
+
+
 class Untouched:
     """Looks at all VRs after each change from outside, when there is time before the next.
 
@@ -262,11 +289,10 @@ class Untouched:
 
     def __init__(self, lab: Lab, writer: RunWriter) -> None:
         self._writer = writer
-        self._lookers = {
-            path: Looker(lab, path)
-            for path, node in lab.topology.nodes.items()
-            if node.kind == "router"
-        }
+        self._lab = lab
+        self._names: dict[tuple[str, ...], list[str]] = {}
+        self._lookers: dict[str, Looker] = {}
+        self._follow()
         self._known: dict[str, Fingerprint] = {}
         self._looked_at = 0.0
         self._events: tuple[int, ...] = ()
@@ -277,6 +303,14 @@ class Untouched:
         self._is_due = False
         self._cost_s = _GUESS_S
         self._not_before = 0.0
+
+    def _follow(self) -> None:
+        """Look at the VRs that there are now."""
+        self._lookers = {
+            path: self._lookers.get(path) or Looker(self._lab, path, self._names)
+            for path, node in self._lab.topology.nodes.items()
+            if node.kind == "router"
+        }
 
     def begin(self) -> None:
         """Look at all VRs for the first time."""
@@ -291,6 +325,10 @@ class Untouched:
         self._events = tuple(dict.fromkeys((*self._events, *events)))
         for path, nics in changed_nics(before, after).items():
             self._expected.setdefault(path, set()).update(nics)
+        for path in {*self._known} - {*after.nodes} | restarted(before, after):
+            self._known.pop(path, None)
+            self._lookers.pop(path, None)
+        self._follow()
         self._is_due = True
         self._not_before = time.monotonic() + _CALM_S
 
@@ -335,6 +373,7 @@ class Untouched:
         found = [
             (path, what)
             for path, fresh in self._fresh.items()
+            if path in self._known
             for what in differences(self._known[path], fresh, self._expected.get(path, ()))
         ]
         events = self._events or self._last_events

@@ -6,7 +6,7 @@ Kernel routes of every node, routing messages at the vifs, and whether anybody t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 from vnemu.drivers.control_messages import ControlMessages, Heard
@@ -37,7 +37,7 @@ class Observers:
         self._clock: Callable[[], float] = lambda: 0.0
         with ExitStack() as stack:
             self._untouched = Untouched(lab, writer)
-            self._routes = RouteMonitor(_sockets(lab), self._route)
+            self._routes = RouteMonitor(_sockets(lab, lab.topology.nodes), self._route)
             stack.callback(self._routes.close)
             self._messages = lab.kernel.inside(FABRIC, ControlMessages)
             stack.callback(self._messages.close)
@@ -98,6 +98,9 @@ class Observers:
         """The lab was changed from outside at `at`, for the events so numbered."""
         after = self._lab.topology
         self._untouched.due(events, before, after)
+        if before.nodes.keys() != after.nodes.keys():
+            new = _sockets(self._lab, [path for path in after.nodes if path not in before.nodes])
+            self._routes.follow(new, [path for path in before.nodes if path not in after.nodes])
         if before.nodes is not after.nodes or before.links.keys() != after.links.keys():
             self._messages.follow(_vifs(self._lab))
             places = _places(after, after.nodes)
@@ -135,9 +138,9 @@ class Observers:
         self._stack.close()
 
 
-def _sockets(lab: Lab) -> dict[str, tuple[NodeRoutes, Callable[[int], str]]]:
+def _sockets(lab: Lab, nodes: Iterable[str]) -> dict[str, tuple[NodeRoutes, Callable[[int], str]]]:
     found: dict[str, tuple[NodeRoutes, Callable[[int], str]]] = {}
-    for path in lab.topology.nodes:
+    for path in nodes:
         name = node_namespace(path)
         indices = lab.kernel.namespaces[name].indices
         found[path] = lab.kernel.inside(name, NodeRoutes), _namer(indices)

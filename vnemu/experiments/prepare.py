@@ -168,6 +168,7 @@ def _flow(
         source=doc.from_,
         target=doc.to,
         address=_address(topology, doc.to, version),
+        nic=topology.nodes[doc.to].nics[0].name,
         protocol="udp" if doc.udp else "tcp",
         version=version,
         port=port,

@@ -18,7 +18,7 @@ def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[st
     Overrides are in them, and so are the places and paths that the embedding chose, and
     the tunnels, once they were chosen for a kernel.
     """
-    topology = _plain(loaded.topology.doc)
+    topology = plain(loaded.topology.doc)
     topology["name"] = experiment.topology.name
     topology["underlay"]["tunnel"] = experiment.topology.underlay.tunnel
     for name, network in experiment.topology.networks.items():
@@ -29,8 +29,8 @@ def resolved_texts(loaded: LoadedExperiment, experiment: Experiment) -> tuple[st
         for entry, link in zip(written.get("links", []), declared, strict=True):
             entry["name"] = link.name
             entry.update(_paths(experiment.mapping.paths[link.path]))
-    document = {**_plain(loaded.doc), "name": experiment.name, "topology": "topology.yaml"}
-    return _text(topology), _text(document)
+    document = {**plain(loaded.doc), "name": experiment.name, "topology": "topology.yaml"}
+    return as_text(topology), as_text(document)
 
 
 def _paths(path: UnderlayPath) -> dict[str, Any]:
@@ -39,9 +39,11 @@ def _paths(path: UnderlayPath) -> dict[str, Any]:
     return {"path": list(path.machines)}
 
 
-def _plain(doc: BaseModel) -> dict[str, Any]:
+def plain(doc: BaseModel) -> dict[str, Any]:
+    """A document as plain data, for a file."""
     return doc.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _text(data: dict[str, Any]) -> str:
+def as_text(data: dict[str, Any]) -> str:
+    """Plain data as YAML."""
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

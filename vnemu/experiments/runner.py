@@ -15,6 +15,7 @@ from vnemu.drivers.probe import settle
 from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
 from vnemu.experiments.conditions import run_info
+from vnemu.experiments.created_networks import with_own_networks
 from vnemu.experiments.ideals import Ideals
 from vnemu.experiments.observers import Observers
 from vnemu.experiments.prepare import Experiment
@@ -66,8 +67,10 @@ def run(
         plan = explain(experiment.topology, experiment.mapping)
         own, traces = with_own_traces(loaded)
         own, router_texts = with_own_texts(own)
+        own, networks = with_own_networks(own)
         texts = resolved_texts(own, experiment)
-        writer.begin(run_info(experiment, why), *texts, plan, {**traces, **router_texts})
+        files = {**traces, **router_texts, **networks}
+        writer.begin(run_info(experiment, why), *texts, plan, files)
         stack.callback(writer.close)
         recorded = _Recorded(writer)
         with recorded:

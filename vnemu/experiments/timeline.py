@@ -8,7 +8,7 @@ what several entries plan for the same moment is one: one batch, all or none of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, islice
 from random import Random
@@ -18,11 +18,13 @@ from vnemu.errors import InputError, Problem
 from vnemu.experiments.entries import flap_verbs, reshape, verbs_of, words
 from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
+from vnemu.schema.entry import EntryDoc
+from vnemu.schema.life import NetworkSource
 from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.networks import WrittenNetwork
 from vnemu.schema.ramps import Ramp
 from vnemu.schema.timeline import (
     DEFAULT_STEP,
-    EntryDoc,
     FlapDoc,
     ProveIsolationDoc,
     ReplayDoc,
@@ -108,6 +110,21 @@ class _Moment(NamedTuple):
     prove: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What an entry needs besides what it says itself.
+
+    Parameters:
+        trace: that it replays.
+        networks: what was read of those that it creates.
+        flapping: what flaps each time.
+    """
+
+    trace: Trace | None
+    networks: Mapping[NetworkSource, WrittenNetwork]
+    flapping: Iterator[str]
+
+
 def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
     """Lay out the timeline of an experiment.
 
@@ -124,7 +141,8 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
         trace = loaded.traces.get(number - 1)
         room = MOST_EVENTS - len(moments)
         names = _flapping(loaded, doc, number)
-        own = list(islice(_moments(number, doc, trace, end, names), room + 1))
+        material = _Material(trace, loaded.networks, names)
+        own = list(islice(_moments(number, doc, material, end), room + 1))
         if len(own) > room:
             raise InputError([_too_many(loaded, number - 1)])
         moments += own
@@ -133,7 +151,7 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
             Entry(
                 number=number,
                 name=doc.name or "",
-                what=words(doc),
+                what=words(doc, loaded.networks),
                 at=_seconds(own[0].at if own else end, scale),
                 until=None if until is None else _seconds(until, scale),
                 events=len(own),
@@ -177,15 +195,13 @@ def _events(moments: Iterable[_Moment], scale: float) -> Iterator[Event]:
                 yield Event(_seconds(at, scale), (), moment.prove, (moment.number,))
 
 
-def _moments(
-    number: int, doc: EntryDoc, trace: Trace | None, end: int, flapping: Iterator[str]
-) -> Iterator[_Moment]:
+def _moments(number: int, doc: EntryDoc, material: _Material, end: int) -> Iterator[_Moment]:
     if isinstance(doc, ProveIsolationDoc):
         one, other = doc.prove_isolation
         for start in _starts(doc, end):
             yield _Moment(start, number, prove=(one, other))
         return
-    for at, verbs in _firings(doc, trace, end, flapping):
+    for at, verbs in _firings(doc, material, end):
         if at < end:
             yield _Moment(at, number, verbs)
 
@@ -220,23 +236,21 @@ def _over(doc: EntryDoc, own: list[_Moment], trace: Trace | None, end: int) -> i
     return own[-1].at if own and over < end else end
 
 
-def _firings(
-    doc: EntryDoc, trace: Trace | None, end: int, flapping: Iterator[str]
-) -> Iterator[Firing]:
+def _firings(doc: EntryDoc, material: _Material, end: int) -> Iterator[Firing]:
     """All that an entry does, in order."""
     if isinstance(doc, ReplayDoc):
-        if trace is not None:
-            yield from _replayed(doc, trace, _stop(doc, end))
+        if material.trace is not None:
+            yield from _replayed(doc, material.trace, _stop(doc, end))
         return
     for start in _starts(doc, end):
         if isinstance(doc, ReshapeDoc) and doc.over:
             yield from _ramp(doc, start, doc.over.amount)
         elif isinstance(doc, FlapDoc):
-            down, up = flap_verbs(doc, next(flapping))
+            down, up = flap_verbs(doc, next(material.flapping))
             yield start, (down,)
             yield start + doc.down_for.amount, (up,)
         else:
-            yield start, verbs_of(doc)
+            yield start, verbs_of(doc, material.networks)
 
 
 def _ramp(doc: ReshapeDoc, start: int, over: int) -> Iterator[Firing]:
@@ -301,4 +315,10 @@ def rehearse(loaded: LoadedExperiment, state: State, timeline: Timeline) -> list
 def _told(loaded: LoadedExperiment, entry: Entry, event: Event, error: InputError) -> list[Problem]:
     when = f"at {event.at:g} s: " if entry.events > 1 else ""
     where = ("timeline", entry.number - 1)
-    return [problem(loaded, where, when + p.message, p.hint) for p in error.problems]
+    files = {written.document.name for written in loaded.networks.values()}
+    return [
+        p
+        if p.where.rpartition(":")[0] in files
+        else problem(loaded, where, when + p.message, p.hint)
+        for p in error.problems
+    ]

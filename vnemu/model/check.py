@@ -14,6 +14,7 @@ from vnemu.model.addressing import (
     SHORTEST_IPV6_POOL,
     Pools,
 )
+from vnemu.model.ends import check_link_ends, is_numbered
 from vnemu.model.overlay import IpNetwork
 from vnemu.model.quality import PLAIN, Quality, WireQuality, contradictions, settings, with_settings
 from vnemu.model.routing_check import check_routing
@@ -202,6 +203,7 @@ def _check_addresses(network: NetworkDoc, where: Path, report: Report) -> None:
         report(where, "has neither IPv4 nor IPv6", "leave out ipv4: false or ipv6: false")
         return
     _check_room(network, own, where, report)
+    check_link_ends(network, own, where, report)
     for version in (4, 6):
         _check_subnets(network, own, version, where, report)
 
@@ -242,7 +244,7 @@ def _check_subnets(
         path = (*where, "links", index, key)
         if pool is None:
             report(path, f"the network has no IPv{version}", f"take away {key}: false above")
-        elif pool.overlaps(subnet):
+        elif pool.overlaps(subnet) and is_numbered(network):
             report(
                 path,
                 f"{subnet} overlaps the network's pool {pool}, from which other links are numbered",

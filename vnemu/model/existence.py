@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count
 
 from vnemu.errors import InputError, Problem
 from vnemu.model.addressing import Pools, ends, nic_mac
+from vnemu.model.ends import end_problems, later_nics, own_addresses
 from vnemu.model.faults import virtual_link
 from vnemu.model.overlay import (
     Interface,
@@ -20,6 +21,7 @@ from vnemu.model.overlay import (
 )
 from vnemu.model.quality import Quality, contradictions
 from vnemu.model.resolve import declared_paths, qualities
+from vnemu.schema.ends import EndDoc
 from vnemu.schema.fields import check_node_path
 from vnemu.schema.topology import VirtualLinkDoc
 from vnemu.schema.wording import instead_of
@@ -38,13 +40,16 @@ def added(topology: Topology, path: str, doc: VirtualLinkDoc) -> Topology:
     Raises:
         InputError: with what is wrong with it.
     """
-    network = _network_of_new(topology, path)
+    network = network_of_new(topology, path)
     problems = list(_problems(topology, network, path, doc))
     if problems:
         raise InputError([Problem("", f"{path}: {message}", hint) for message, hint in problems])
-    addresses = ends(_subnets(network, doc))
+    addresses = own_addresses(doc.ends, doc.endpoints) or ends(_subnets(network, doc))
     nodes = [network.nodes[end] for end in doc.endpoints]
-    nics = [_plugged(topology, node, path, own) for node, own in zip(nodes, addresses, strict=True)]
+    nics = [
+        _plugged(topology, node, path, own, doc.ends.get(node.name))
+        for node, own in zip(nodes, addresses, strict=True)
+    ]
     forward, backward = qualities(doc, Quality())
     link = VirtualLink(
         network=network.name,
@@ -107,7 +112,12 @@ def _running(
     return replace(network, nodes={**network.nodes, **nodes}, links=links, started=network.at_start)
 
 
-def _network_of_new(topology: Topology, path: str) -> VirtualNetwork:
+def network_of_new(topology: Topology, path: str) -> VirtualNetwork:
+    """The network in which something new is to be called `path` (network/name).
+
+    Raises:
+        InputError: if there is none, or a VL is called so.
+    """
     try:
         name = check_node_path(path).partition("/")[0]
     except ValueError as error:
@@ -136,10 +146,21 @@ def _problems(
             machines = list(topology.underlay.machines)
             yield f"there is no machine '{machine}'", instead_of(machine, machines)
     yield from _subnet_problems(network, doc)
+    yield from end_problems(doc.ends, doc.endpoints, network.versions)
+    yield from _plug_problems(network, doc)
+
+
+def _plug_problems(network: VirtualNetwork, doc: VirtualLinkDoc) -> Iterator[tuple[str, str]]:
+    """A NIC that is asked for by name has to be free."""
+    for end, said in doc.ends.items():
+        nics = network.nodes[end].nics if end in network.nodes else ()
+        link = next((nic.link for nic in nics if nic.name == said.nic), "")
+        if link:
+            yield f"the NIC {said.nic} of {end} is plugged into {link}", "name another, or none"
 
 
 def _subnet_problems(network: VirtualNetwork, doc: VirtualLinkDoc) -> Iterator[tuple[str, str]]:
-    taken = list(_taken(network))
+    taken = list(_taken(network, doc))
     for version, subnet in ((4, doc.ipv4), (6, doc.ipv6)):
         if subnet is None:
             continue
@@ -151,52 +172,89 @@ def _subnet_problems(network: VirtualNetwork, doc: VirtualLinkDoc) -> Iterator[t
             yield f"{subnet} overlaps a prefix in use", "choose another, or leave it out"
 
 
-def _taken(network: VirtualNetwork) -> Iterator[IpNetwork]:
+def _taken(network: VirtualNetwork, doc: VirtualLinkDoc) -> Iterator[IpNetwork]:
+    """The subnets in use, beside those of NICs that nothing is plugged in.
+
+    A copy of a VR, which is unplugged, may so take the place of its original. No node
+    gets two NICs in one subnet, plugged or not.
+    """
     for node in network.nodes.values():
-        for nic in node.nics:
+        used = [nic for nic in node.nics if nic.link]
+        if node.name in doc.endpoints:
+            free = [nic for nic in node.nics if not nic.link]
+            chosen = _free_nic(node, doc.ends.get(node.name))
+            used += [nic for nic in free if nic is not chosen]
+        for nic in used:
             yield from (address.network for address in nic.addresses)
+
+
+def _free_nic(node: Node, end: EndDoc | None) -> Nic | None:
+    """The NIC that is named, else the first one; None: nothing can be plugged in there."""
+    name = end.nic if end else None
+    free = (nic for nic in node.nics if not nic.link and name in (None, nic.name))
+    return next(free, None)
 
 
 def _subnets(network: VirtualNetwork, doc: VirtualLinkDoc) -> list[IpNetwork]:
     pools = Pools(network.ipv4, network.ipv6)
-    taken = set(_taken(network))
+    taken = set(_taken(network, doc))
+    irregular = [net for net in taken if net.prefixlen != (30 if net.version == 4 else 64)]
     own: dict[int, IpNetwork | None] = {4: doc.ipv4, 6: doc.ipv6}
     room, _ = pools.room()
     for number in range(room):
         numbered = pools.link_subnets(number)
-        if taken.isdisjoint(numbered):
+        if taken.isdisjoint(numbered) and not _overlap(irregular, numbered):
             return [own.get(net.version) or net for net in numbered]
     message = f"the address pools of network {network.name} have room for {room} links only"
     raise InputError([Problem("", message, "remove a link, or name ipv4: and ipv6:")])
 
 
-def _plugged(topology: Topology, node: Node, link: str, addresses: tuple[Interface, ...]) -> Nic:
-    """The NIC for a new VL: the first that no VL is plugged in, else a new one."""
-    free = next((nic for nic in node.nics if not nic.link), None)
-    if free is not None:
-        return replace(free, link=link, addresses=addresses)
-    return _new_nic(topology, node, link, addresses)
+def _overlap(some: Iterable[IpNetwork], others: Sequence[IpNetwork]) -> bool:
+    return any(a.overlaps(b) for a in some for b in others if a.version == b.version)
 
 
-def _new_nic(topology: Topology, node: Node, link: str, addresses: tuple[Interface, ...]) -> Nic:
+def _plugged(
+    topology: Topology, node: Node, link: str, addresses: tuple[Interface, ...], end: EndDoc | None
+) -> Nic:
+    """The NIC for a new VL: the one that is named, else the first free one, else a new one."""
+    found = _free_nic(node, end)
+    if found is not None:
+        return replace(found, link=link, addresses=addresses)
+    return _new_nic(topology, node, link, addresses, end.nic if end else None)
+
+
+def _new_nic(
+    topology: Topology,
+    node: Node,
+    link: str,
+    addresses: tuple[Interface, ...],
+    wanted: str | None = None,
+) -> Nic:
     """A NIC with the next number, higher than any that the VR was started with."""
     network = topology.networks[node.network]
-    at_start = network.at_start.nodes[node.name]
-    first = 1 + max((nic.number for nic in (*at_start.nics, *node.nics)), default=-1)
-    network_number = list(topology.networks).index(network.name)
-    node_number = 1 + list(network.nodes).index(node.name)
-    for number in count(first):
-        mac = nic_mac(network_number, node_number, number)
-        nic = Nic(node.path, f"eth{number}", link, mac, addresses)
-        if _names_stay(topology, _with_nic(node, nic)):
-            return nic
-    raise AssertionError("numbers do not end")
+    nics = _all_nics(network, node)
+    node_number = _node_number(nics[0]) if nics else free_node_number(network)
+    number, name = next(later_nics(nics))
+    mac = nic_mac(network.number, node_number, number)
+    return Nic(node.path, wanted or name, link, mac, addresses, number)
 
 
-def _names_stay(topology: Topology, changed: Node) -> bool:
-    """Whether no device of the fabric gets another name when `changed` has one more NIC."""
-    after = replace(topology, nodes={**topology.nodes, changed.path: changed})
-    return all(after.vifs[key] == name for key, name in topology.vifs.items())
+def _all_nics(network: VirtualNetwork, node: Node) -> list[Nic]:
+    """The NICs that a node was started with, and those that it has now."""
+    started = network.at_start.nodes.get(node.name) if node.started_as is None else None
+    return [*(started.nics if started else ()), *node.nics]
+
+
+def _node_number(nic: Nic) -> int:
+    """The number of its node in a NIC's MAC address."""
+    return int.from_bytes(nic.mac[2:4], "big")
+
+
+def free_node_number(network: VirtualNetwork) -> int:
+    """The first number that no node has in the MAC addresses of its NICs."""
+    nodes = network.nodes.values()
+    taken = {_node_number(nic) for node in nodes for nic in _all_nics(network, node)}
+    return next(number for number in count(1) if number not in taken)
 
 
 def _with_nic(node: Node, nic: Nic) -> Node:

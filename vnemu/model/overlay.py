@@ -20,13 +20,16 @@ from typing import Literal
 
 from vnemu.model.naming import device_name
 from vnemu.model.quality import PLAIN, Quality, Way
+from vnemu.model.resources import UNLIMITED, Resources
 from vnemu.model.routing import STATIC, RouterOs
 from vnemu.model.underlay import PhysicalLink, Underlay
+from vnemu.schema.routing import RoutingDoc
 
 Interface = IPv4Interface | IPv6Interface
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 OnFailure = Literal["silent", "carrier", "remap"]
+NodeState = Literal["running", "paused", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Nic:
     """A virtual network interface (NIC) of a node.
 
     Parameters:
-        name: as the node sees it: eth0, eth1, …
+        name: as the node sees it: eth0, eth1, … unless the file gives it another.
         link: path of the VL (network/link) that is plugged in; empty: none.
         mac: six bytes.
         addresses: in the order IPv4, IPv6.
+        number: among the NICs of its node, which it keeps when others go.
     """
 
     node: str
@@ -45,11 +49,7 @@ class Nic:
     link: str
     mac: bytes
     addresses: tuple[Interface, ...]
-
-    @property
-    def number(self) -> int:
-        """Its number among the NICs of its node, which it keeps when others go."""
-        return int(self.name.removeprefix("eth"))
+    number: int
 
     def address(self, version: int) -> Interface | None:
         """The NIC's address of that IP version."""
@@ -67,6 +67,12 @@ class Node:
         at: path of a host's router; None for a router.
         loopbacks: addresses of the router itself.
         os: its Router OS; a host has static routes.
+        state: paused, it neither computes nor forwards, yet keeps its carrier; stopped,
+            its peers see no carrier either (`vnemu.model.life`).
+        copied_from: path of the VR that it began as a copy of; empty: it is none.
+        resources: the limits of what it may use.
+        started_as: the node of `VirtualNetwork.at_start` whose configuration it was started
+            with; None: that of its own name; empty: it came later, with one of its own.
         written_at: file:line of its declaration.
     """
 
@@ -78,6 +84,10 @@ class Node:
     at: str | None = None
     loopbacks: tuple[Interface, ...] = ()
     os: RouterOs = STATIC
+    state: NodeState = "running"
+    copied_from: str = ""
+    started_as: str | None = None
+    resources: Resources = UNLIMITED
     written_at: str = field(default="", compare=False)
 
     @property
@@ -175,7 +185,10 @@ class VirtualNetwork:
 
     Parameters:
         ipv4, ipv6: the pools that its links are numbered from; None: it does without.
+        number: its own in the topology, for its MAC addresses.
+        paused: names of the nodes that were paused with it; None: it is not paused.
         started: what it was when its VRs were started; None: what it is.
+        routing: what its file says of the routing of all of its VRs.
     """
 
     name: str
@@ -184,7 +197,10 @@ class VirtualNetwork:
     links: dict[str, VirtualLink] = field(hash=False)
     ipv4: IPv4Network | None = None
     ipv6: IPv6Network | None = None
+    number: int = 0
+    paused: frozenset[str] | None = None
     started: VirtualNetwork | None = field(default=None, compare=False)
+    routing: RoutingDoc | None = field(default=None, compare=False, repr=False)
 
     @property
     def at_start(self) -> VirtualNetwork:
@@ -207,6 +223,9 @@ class Topology:
     """An underlay and the virtual networks on it: all that a topology file means.
 
     `nodes` and `links` are by path, over all networks.
+
+    Parameters:
+        held: the vifs that there were before the last change; those that stay keep their name.
     """
 
     name: str
@@ -214,18 +233,27 @@ class Topology:
     networks: dict[str, VirtualNetwork] = field(hash=False)
     nodes: dict[str, Node] = field(hash=False)
     links: dict[str, VirtualLink] = field(hash=False)
+    held: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def vifs(self) -> dict[tuple[str, str], str]:
         """The VMM's end of each NIC: (node path, NIC name) -> device in the fabric."""
         names: dict[tuple[str, str], str] = {}
-        taken = {"lo"}
+        taken = {"lo", *self.held.values()}
         for path, node in self.nodes.items():
             for nic in node.nics:
-                name = device_name(f"{path.replace('/', '.')}.{nic.number}", taken)
-                taken.add(name)
+                name = self.held.get((path, nic.name))
+                if name is None:
+                    name = device_name(f"{path.replace('/', '.')}.{nic.number}", taken)
+                    taken.add(name)
                 names[path, nic.name] = name
         return names
+
+    @cached_property
+    def idle(self) -> frozenset[str]:
+        """The VLs of paused networks: they have no part of any physical link."""
+        paused = (network for network in self.networks.values() if network.paused is not None)
+        return frozenset(link.path for network in paused for link in network.links.values())
 
     def with_links(self, changed: dict[str, VirtualLink]) -> Topology:
         """The same topology with some VLs replaced (same paths, other properties)."""
@@ -246,11 +274,27 @@ class Topology:
             gone: paths of its links that are no more.
         """
         links = {path: link for path, link in self.links.items() if path not in gone}
+        nodes = {
+            path: node
+            for path, node in self.nodes.items()
+            if node.network != network.name or node.name in network.nodes
+        }
         return replace(
             self,
             networks={**self.networks, network.name: network},
-            nodes={**self.nodes, **{node.path: node for node in network.nodes.values()}},
+            nodes={**nodes, **{node.path: node for node in network.nodes.values()}},
             links={**links, **{link.path: link for link in network.links.values()}},
+            held=self.vifs,
+        )
+
+    def without_network(self, name: str) -> Topology:
+        """The same topology without a network."""
+        return replace(
+            self,
+            networks={other: net for other, net in self.networks.items() if other != name},
+            nodes={path: node for path, node in self.nodes.items() if node.network != name},
+            links={path: link for path, link in self.links.items() if link.network != name},
+            held=self.vifs,
         )
 
     def with_physical_links(self, changed: dict[str, PhysicalLink]) -> Topology:

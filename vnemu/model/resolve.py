@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vnemu.errors import InputError
 from vnemu.model.addressing import ends, nic_mac
 from vnemu.model.check import access_name, check, link_name, pools
+from vnemu.model.ends import loopbacks_of, nic_name, own_addresses
 from vnemu.model.overlay import (
     Interface,
     IpNetwork,
@@ -15,8 +18,10 @@ from vnemu.model.overlay import (
     VirtualNetwork,
 )
 from vnemu.model.quality import PLAIN, Q, Quality, WireQuality, settings, with_settings
+from vnemu.model.resources import UNLIMITED, Resources
 from vnemu.model.router_os import router_os
 from vnemu.model.underlay import PhysicalLink, Underlay
+from vnemu.schema.ends import EndDoc
 from vnemu.schema.load import Loaded
 from vnemu.schema.topology import NetworkDoc, PhysicalLinkDoc, TopologyDoc, VirtualLinkDoc
 
@@ -31,7 +36,7 @@ def resolve(loaded: Loaded[TopologyDoc]) -> Topology:
     if problems:
         raise InputError(sorted(problems, key=lambda p: _by_line(p.where)))
     networks = {
-        name: _network(name, number, loaded) for number, name in enumerate(loaded.doc.networks)
+        name: network_of(name, number, loaded) for number, name in enumerate(loaded.doc.networks)
     }
     return Topology(
         name=loaded.doc.name or loaded.name,
@@ -78,7 +83,12 @@ def _underlay(loaded: Loaded[TopologyDoc]) -> Underlay:
     return Underlay(tuple(doc.machines), links, doc.tunnel, where)
 
 
-def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetwork:
+def network_of(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetwork:
+    """One network of a file that passed the checks.
+
+    Parameters:
+        number: its own in the topology.
+    """
     doc = loaded.doc.networks[name]
 
     def where(*path: str | int) -> str:
@@ -87,10 +97,10 @@ def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetw
     builder = _Builder(name, number, doc)
     for index, link in enumerate(doc.links):
         ends = (link.endpoints[0], link.endpoints[1])
-        builder.add(link_name(link), ends, link, where("links", index))
+        builder.add(link_name(link), ends, link, link.ends, where("links", index))
     for host, host_doc in doc.hosts.items():
         ends = (host, host_doc.at)
-        builder.add(access_name(*ends), ends, None, where("hosts", host))
+        builder.add(access_name(*ends), ends, None, host_doc.ends, where("hosts", host))
     return VirtualNetwork(
         name,
         builder.pools.versions,
@@ -98,6 +108,8 @@ def _network(name: str, number: int, loaded: Loaded[TopologyDoc]) -> VirtualNetw
         builder.links,
         builder.pools.ipv4,
         builder.pools.ipv6,
+        number,
+        routing=doc.routing,
     )
 
 
@@ -116,11 +128,16 @@ class _Builder:
         self._nics: dict[str, list[Nic]] = {node: [] for node in names}
 
     def add(
-        self, name: str, nodes: tuple[str, str], doc: VirtualLinkDoc | None, written_at: str
+        self,
+        name: str,
+        nodes: tuple[str, str],
+        doc: VirtualLinkDoc | None,
+        given: Mapping[str, EndDoc],
+        written_at: str,
     ) -> None:
         """Add the VL `name`; `doc` is None for a host's access link."""
         a, b = nodes
-        near, far = ends(self._subnets(doc))
+        near, far = own_addresses(given, nodes) or ends(self._subnets(doc))
         found = qualities(doc, PLAIN) if doc else (PLAIN, PLAIN)
         # One value for all VLs that are alike: a change of many is settled once then.
         forward, backward = (self._alike.setdefault(quality, quality) for quality in found)
@@ -130,8 +147,8 @@ class _Builder:
             name=name,
             a=f"{self.name}/{a}",
             b=f"{self.name}/{b}",
-            a_nic=self._nic(a, path, near),
-            b_nic=self._nic(b, path, far),
+            a_nic=self._nic(a, path, near, given.get(a)),
+            b_nic=self._nic(b, path, far, given.get(b)),
             forward=forward,
             backward=backward,
             paths=declared_paths(doc) if doc else (),
@@ -148,10 +165,14 @@ class _Builder:
         numbered = self.pools.link_subnets(len(self.links))
         return [own.get(net.version) or net for net in numbered]
 
-    def _nic(self, node: str, link: str, addresses: tuple[Interface, ...]) -> str:
+    def _nic(
+        self, node: str, link: str, addresses: tuple[Interface, ...], end: EndDoc | None = None
+    ) -> str:
         nics = self._nics[node]
-        mac = nic_mac(self.number, self._numbers[node], len(nics))
-        nics.append(Nic(f"{self.name}/{node}", f"eth{len(nics)}", link, mac, addresses))
+        number = len(nics)
+        mac = nic_mac(self.number, self._numbers[node], number)
+        name = nic_name(number, end)
+        nics.append(Nic(f"{self.name}/{node}", name, link, mac, addresses, number))
         return nics[-1].name
 
     def nodes(self, loaded: Loaded[TopologyDoc]) -> dict[str, Node]:
@@ -159,21 +180,30 @@ class _Builder:
         for name, router in self.doc.routers.items():
             while len(self._nics[name]) < (router.nics or 0):
                 self._nic(name, "", ())
-        routers = {
-            name: Node(
+        routers = {}
+        for number, (name, doc) in enumerate(self.doc.routers.items(), 1):
+            loopbacks = loopbacks_of(doc, number, self.pools)
+            routers[name] = Node(
                 self.name,
                 name,
                 "router",
                 tuple(self._nics[name]),
                 on=doc.on,
-                loopbacks=self.pools.loopbacks(number),
-                os=router_os(loaded, self.name, name, self.pools.loopbacks(number)),
+                loopbacks=loopbacks,
+                os=router_os(loaded, self.name, name, loopbacks),
+                resources=_resources(loaded, self.name, name),
                 written_at=loaded.document.where(("networks", self.name, "routers", name)),
             )
-            for number, (name, doc) in enumerate(self.doc.routers.items(), 1)
-        }
         hosts = {
             name: Node(self.name, name, "host", tuple(self._nics[name]), at=f"{self.name}/{doc.at}")
             for name, doc in self.doc.hosts.items()
         }
         return {**routers, **hosts}
+
+
+def _resources(loaded: Loaded[TopologyDoc], network: str, router: str) -> Resources:
+    doc = loaded.doc.networks[network].routers[router].resources
+    if doc is None:
+        return UNLIMITED
+    where = loaded.document.where(("networks", network, "routers", router, "resources"))
+    return Resources(doc.cpu, doc.cpus, doc.memory, doc.disk, where)

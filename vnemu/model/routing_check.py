@@ -6,16 +6,17 @@ least, an option of a VR by that VR.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from vnemu.model.addressing import Pools
+from vnemu.model.ends import loopbacks_of
 from vnemu.model.router_os import daemon_of, merged, router_id, timers
 from vnemu.model.routing import ZERO, Protocol
 from vnemu.model.routing_limits import BFD, BFD_INTERVAL, COSTS, LACKING, PATIENCE, TIMERS
 from vnemu.schema.routing import BfdDoc, Daemon, RouterRoutingDoc, RoutingDoc
-from vnemu.schema.topology import NetworkDoc, VirtualLinkDoc
+from vnemu.schema.topology import NetworkDoc, RouterDoc, VirtualLinkDoc
 from vnemu.units import Duration
 
 Path = tuple[str | int, ...]
@@ -74,7 +75,7 @@ def check_routing(network: NetworkDoc, own: Pools, where: Path, report: Report) 
     for router in routers.values():
         _check_router(router, once)
     _check_use(network.routing, routers, where, once)
-    _check_ids(routers, own, once)
+    _check_ids(routers, network.routers, own, once)
     for index, link in enumerate(network.links):
         ends = [routers[end] for end in link.endpoints if end in routers]
         if len(ends) == 2 and ends[0] is not ends[1]:
@@ -210,10 +211,14 @@ def _of_use(key: str) -> str:
     return f"it is for {', '.join([*of_both, *of_one])}"
 
 
-def _check_ids(routers: dict[str, _Router], own: Pools, report: Report) -> None:
+def _check_ids(
+    routers: dict[str, _Router], docs: Mapping[str, RouterDoc], own: Pools, report: Report
+) -> None:
     taken: dict[IPv4Address, str] = {}
     for number, router in enumerate(routers.values(), 1):
-        identifier = router.doc.id or router_id(number, own.loopbacks(number))
+        identifier = router.doc.id or router_id(
+            number, loopbacks_of(docs[router.name], number, own)
+        )
         if identifier in taken and router.is_dynamic:
             words = f"router {taken[identifier]} has the ID {identifier}, too"
             path = router.place("id") if router.has("id") else (*router.where, "routers")

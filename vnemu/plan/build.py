@@ -71,6 +71,11 @@ def _vif_mac(mac: bytes) -> bytes:
     return bytes((0x0E, *mac[1:]))
 
 
+def _reaches(nic: Nic, route: StaticRoute) -> bool:
+    """Whether a route's next hop is a neighbour at the NIC: a copy may be plugged in elsewhere."""
+    return any(route.via in address.network for address in nic.addresses)
+
+
 class _Builder:
     """Makes one fragment at a time; holds only what several fragments need."""
 
@@ -109,7 +114,7 @@ class _Builder:
                 yield Namespace(machine_namespace(name), "machine")
             case "wire":
                 yield from self._wire(self._topology.underlay.links[name])
-            case "node":
+            case "node" if name in topology.nodes:
                 yield from self._node(topology.nodes[name])
             case "link" if name in topology.links:
                 yield from self._link(topology.links[name])
@@ -161,11 +166,14 @@ class _Builder:
     def _routes_at_start(self, node: Node) -> Iterator[StaticRoute]:
         """What its Router OS was given when it started; it keeps that, come what may."""
         network = self._topology.networks[node.network].at_start
-        if node.os.speaks("static"):
-            nics = {nic.name for nic in node.nics}
-            for route in _static_routes(network).get(node.path, ()):
-                if route.nic in nics:
-                    yield route
+        if not node.os.speaks("static"):
+            return
+        origin = node.name if node.started_as is None else node.started_as
+        nics = {nic.name: nic for nic in node.nics}
+        for route in _static_routes(network).get(f"{node.network}/{origin}", ()):
+            nic = nics.get(route.nic)
+            if nic is not None and (node.started_as is None or _reaches(nic, route)):
+                yield route
 
     def _sees(self, nic: Nic) -> bool:
         """Whether a NIC has carrier: not without a VL."""

@@ -15,7 +15,7 @@ from vnemu.model.quality import Quality
 from vnemu.model.underlay import PhysicalLink
 from vnemu.plan.build import share_key
 from vnemu.plan.diff import Action, FragmentKey
-from vnemu.plan.objects import Queue
+from vnemu.plan.objects import Netem, Queue
 from vnemu.verbs.state import State, changed_links, touched
 
 
@@ -24,30 +24,40 @@ def changed_fragments(before: State, after: State) -> list[FragmentKey]:
     return list(dict.fromkeys(_Changes(before, after).fragments()))
 
 
-def draining(actions: Sequence[Action], before: State, after: State) -> tuple[list[Queue], float]:
+def draining(
+    actions: Sequence[Action], before: State, after: State
+) -> tuple[list[Queue | Netem], float]:
     """What must be empty before it is removed: the queues on paths that VLs have left.
 
     Returns:
         The queues, and the seconds that a frame takes at most between them.
     """
-    queues = []
-    flight = 0.0
+    moved = [
+        path
+        for path, way in after.mapping.paths.items()
+        if before.mapping.paths.get(path, way) is not way
+    ]
+    left = set(moved)
+    queues: list[Queue | Netem] = []
     for action in reversed(actions):
         if action.new is not None:
             break
-        if isinstance(action.old, Queue) and action.reason[0] == "share":
-            path = action.reason[1].partition(" ")[2]
-            if path in after.topology.links:
-                queues.append(action.old)
-                flight = max(flight, _flight(before, path))
-    return queues, flight
+        if isinstance(action.old, Queue | Netem) and action.reason[1].rpartition(" ")[2] in left:
+            queues.append(action.old)
+    return queues, max((_flight(before, after, path) for path in moved), default=0.0)
 
 
-def _flight(state: State, path: str) -> float:
-    """How long frames are on the physical links of a VL's path at most, in seconds."""
-    wires = [state.topology.underlay.links[name] for name in state.mapping.paths[path].all_links]
+def _flight(before: State, after: State, path: str) -> float:
+    """How long frames are on the path that a VL leaves at most, in seconds.
+
+    On its physical links; and, where its impairments act on another cable now, on the old one.
+    """
+    topology, way = before.topology, before.mapping.paths[path]
+    found: list[PhysicalLink | VirtualLink] = [topology.underlay.links[n] for n in way.all_links]
+    if way.number != after.mapping.paths[path].number:
+        found.append(topology.links[path])
     longest = (
-        max(wire.forward.impairment.longest, wire.backward.impairment.longest) for wire in wires
+        max(each.forward.impairment.longest, each.backward.impairment.longest) for each in found
     )
     return sum(delay.seconds for delay in longest)
 
@@ -108,17 +118,38 @@ class _Changes:
         """The nodes with other NICs, or NICs with another carrier."""
         old, new = self._before.topology, self._after.topology
         if old.nodes is not new.nodes:
-            yield from (path for path, node in new.nodes.items() if node is not old.nodes[path])
+            yield from self._other_nodes
         links = [new.links[path] for path in self._changed if path in new.links]
         links += [link for link in self._crossing(self._wires) if link.on_failure == "carrier"]
+        links += [new.links[path] for path in self._at_other_states()]
         for link in links:
             if self._carrier_differs(link):
                 yield from (link.a, link.b)
+
+    @cached_property
+    def _other_nodes(self) -> list[str]:
+        """The nodes that are new, gone or otherwise."""
+        old, new = self._before.topology.nodes, self._after.topology.nodes
+        found = [path for path, node in new.items() if node is not old.get(path)]
+        return found + [path for path in old if path not in new]
+
+    def _at_other_states(self) -> Iterator[str]:
+        """The VLs with an end that was paused, resumed, stopped or started."""
+        old, new = self._before.topology, self._after.topology
+        if old.nodes is new.nodes:
+            return
+        for path in self._other_nodes:
+            here, there = old.nodes.get(path), new.nodes.get(path)
+            if here is not None and there is not None and here.state != there.state:
+                yield from (nic.link for nic in there.nics if nic.link in new.links)
 
     def _carrier_differs(self, link: VirtualLink) -> bool:
         old = self._before.topology.links.get(link.path)
         if old is None:
             return False  # its NICs are new, or otherwise
+        nodes = self._before.topology.nodes, self._after.topology.nodes
+        if any(nodes[0][end].state != nodes[1][end].state for end in (link.a, link.b)):
+            return True
         if old.on_failure == link.on_failure != "carrier":
             return old.carrier is not link.carrier
         was = has_carrier(self._before.topology, self._before.mapping, old)
@@ -127,6 +158,7 @@ class _Changes:
     def _links(self) -> Iterator[str]:
         """The VLs of which more is to be planned again than rates on physical links."""
         yield from (path for path in self._changed if not self._only_rates_differ(path))
+        yield from self._at_other_states()
         old, new = self._before.topology, self._after.topology
         slower = [
             name

@@ -4,8 +4,9 @@ netem treats a segmentation-offload packet as one frame. Loss must find single
 frames, so on the way there large packets are cut and none are joined again. Jitter
 takes them whole: frames sent at once arrive in order, and so close together, anyway.
 
-What befalls one direction acts where its frames arrive: at the vif of its receiver,
-or at the port behind a physical link.
+What befalls one direction acts where its frames arrive: on a cable in front of its
+receiver's vif, or at the port behind a physical link. A cable can be made, and taken
+away, while frames pass; a queue of the vif itself could not be without losing some.
 """
 
 from __future__ import annotations
@@ -94,16 +95,19 @@ def round_trip(link: VirtualLink) -> Duration:
 def local_link(link: VirtualLink, number: int, vifs: tuple[str, str], mtu: int) -> Iterator[Object]:
     """A VL on one RM: a patch between its vifs, if need be by way of cables.
 
-    A limit is shaped at the receiving vif, on frames that the cable `c` has cut
-    (between RMs the tunnel does that). Impairments act on the cable `d` behind it,
-    so that neither moves when the other comes or goes.
+    A limit is shaped on the cable `s`, on frames that the cable `c` has cut (between RMs
+    the tunnel does that). Impairments act on the cable `d` behind it. So none moves when
+    another comes or goes; and the queues of the vifs are not touched, which would cost frames.
     """
     cables = []
     cut = _cut(link)
     if cut is not None:
         cables.append(_cable("c", 0x16, number, mtu, cut))
+    if link.forward.limit or link.backward.limit:
+        cables.append(_cable("s", 0x1E, number, mtu, 0))
+        shaped = cables[-1]
     if link.is_impaired:
-        cables.append(_cable("d", 0x1A, number, mtu, 0))
+        cables.append(impairing_cable(number, mtu))
     yield from cables
     yield from _through([(cable.a, cable.b) for cable in cables], *vifs)
     yield from _through([(cable.b, cable.a) for cable in cables], *reversed(vifs))
@@ -112,11 +116,10 @@ def local_link(link: VirtualLink, number: int, vifs: tuple[str, str], mtu: int) 
         if quality.impairment:
             rate = quality.limit.bps if quality.limit else MACHINE_SPEED
             yield netem(FABRIC, getattr(cables[-1], end).device, quality.impairment, rate)
-    for quality, vif in zip((link.backward, link.forward), vifs, strict=True):
         if quality.limit:
-            rate = quality.limit.bps
-            yield Htb(FABRIC, vif, rate, 0, leaf=True)
-            yield queue_of(FABRIC, vif, 1, quality, rate, round_trip(link))
+            rate, device = quality.limit.bps, getattr(shaped, end).device
+            yield Htb(FABRIC, device, rate, 0, leaf=True)
+            yield queue_of(FABRIC, device, 1, quality, rate, round_trip(link))
 
 
 def _cut(link: VirtualLink) -> int | None:
@@ -129,6 +132,11 @@ def _cut(link: VirtualLink) -> int | None:
             rate = quality.limit.bps
             sizes.append(gso_bytes(rate, declared_room(quality.queue, rate)))
     return min(sizes, default=None)
+
+
+def impairing_cable(number: int, mtu: int) -> Veth:
+    """The cable on which the impairments of the VL with that path act."""
+    return _cable("d", 0x1A, number, mtu, 0)
 
 
 def _cable(letter: str, mark: int, number: int, mtu: int, gso: int) -> Veth:

@@ -10,7 +10,7 @@ from vnemu.embedding.mapping import UnderlayPath
 from vnemu.model.overlay import Topology, VirtualLink
 from vnemu.model.quality import WireQuality
 from vnemu.model.underlay import PhysicalLink, Underlay
-from vnemu.plan.impair import netem
+from vnemu.plan.impair import impairing_cable, netem
 from vnemu.plan.objects import (
     FABRIC,
     Address,
@@ -50,15 +50,23 @@ def tunnelled(
     """A VL between RMs: its tunnels, and the patches between them and the vifs of its ends."""
     for way in path.ways:
         yield from _tunnel(topology, link, way)
+    cable = impairing_cable(path.number, VR_MTU) if link.is_impaired else None
+    if cable is not None:
+        yield cable
     for vif, letter, forward in ((vifs[0], "a", False), (vifs[1], "b", True)):
         tunnel, *others = (f"t{way.number}{letter}" for way in path.ways)
         yield Patch(FABRIC, vif, tunnel, tuple(others), link.spread)
+        arrives = vif
+        if cable is not None:
+            near, far = (cable.a, cable.b) if forward else (cable.b, cable.a)
+            yield Patch(FABRIC, far.device, vif)
+            arrives = near.device
         for device in (tunnel, *others):
-            yield Patch(FABRIC, device, vif)
+            yield Patch(FABRIC, device, arrives)
         arriving = link.quality(forward).impairment
         if arriving:
             rate = sum(_slowest(topology.underlay, way, forward) for way in path.ways)
-            yield netem(FABRIC, vif, arriving, rate)
+            yield netem(FABRIC, arrives, arriving, rate)
 
 
 def wires_round_trip(underlay: Underlay, way: UnderlayPath) -> int:

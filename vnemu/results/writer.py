@@ -84,7 +84,7 @@ class RunWriter:
             topology: the resolved topology, as YAML text.
             experiment: the resolved experiment, as YAML text.
             plan: the plan, as text.
-            traces: the files that the timeline replays, by their paths in the folder.
+            traces: the files that timeline and topology name, by their paths in the folder.
 
         Raises:
             InputError: if the folder is not new or empty.

@@ -63,6 +63,11 @@ class _Words:
         prefixes: list[IpNetwork] = self._view.own_prefixes(version)
         return ", ".join(f"{prefix}+" for prefix in prefixes)
 
+    def nics(self) -> str:
+        """The interface pattern of all its NICs, and of those that may come later."""
+        names = (port.name for port in self._view.ports)
+        return ", ".join(['"eth*"', *(f'"{name}"' for name in names if name[:3] != "eth")])
+
     def pattern(self, protocol: Protocol) -> str:
         """The interface pattern of NICs that may come later: all that are not silent."""
         silent = (f'-"{port.name}"' for port in self._view.silent(protocol))

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
-from vnemu.model.overlay import IpAddress, IpNetwork, Nic, VirtualLink, VirtualNetwork
+from vnemu.model.overlay import IpAddress, IpNetwork, VirtualLink, VirtualNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,12 @@ def _router_routes(
     for (nic, peer, peer_nic), found in behind.items():
         for version in versions:
             prefixes = [(first, length) for v, first, length in found if v == version]
-            via = _gateway(graph.nics[peer, peer_nic], version)
+            via = graph.nics[peer, peer_nic].address(version)
+            # An end whose addresses the user chose may have none of this version.
             routes += [
-                StaticRoute(_network(version, first, length), via, nic)
+                StaticRoute(_network(version, first, length), via.ip, nic)
                 for first, length in join_prefixes(prefixes, 32 if version == 4 else 128)
+                if via is not None
             ]
     return routes
 
@@ -112,16 +114,8 @@ def _router_routes(
 def _host_routes(graph: _Graph, path: str) -> list[StaticRoute]:
     edge = graph.edges[path][0]
     router_nic = graph.nics[edge.peer, edge.peer_nic]
-    return [
-        StaticRoute(_network(address.version, 0, 0), address.ip, edge.nic)
-        for address in router_nic.addresses
-    ]
-
-
-def _gateway(nic: Nic, version: int) -> IpAddress:
-    address = nic.address(version)
-    assert address is not None, "every NIC of a network has all its IP versions"
-    return address.ip
+    found = [address for v in (4, 6) if (address := router_nic.address(v)) is not None]
+    return [StaticRoute(_network(a.version, 0, 0), a.ip, edge.nic) for a in found]
 
 
 def _network(version: int, first: int, length: int) -> IpNetwork:

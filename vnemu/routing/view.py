@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, collapse_addresses
+from itertools import islice
 
+from vnemu.model.ends import later_nics
 from vnemu.model.overlay import IpAddress, IpNetwork, Nic, Node, Topology, VirtualLink
 from vnemu.model.overlay import VirtualNetwork as Network
 from vnemu.model.routing import IGPS, Protocol, RouterOs, Timer
@@ -78,7 +80,8 @@ class View:
     def __init__(self, topology: Topology, node: Node) -> None:
         network = topology.networks[node.network].at_start
         self.network = network
-        self.node = network.nodes.get(node.name, node)
+        declared = node.started_as is None
+        self.node = network.nodes.get(node.name, node) if declared else node
         self.os = self.node.os
         self.versions = network.versions
         nics = {(n.path, nic.name): (n, nic) for n in network.nodes.values() for nic in n.nics}
@@ -107,8 +110,7 @@ class View:
     @property
     def spare(self) -> list[str]:
         """The names of NICs that may come later."""
-        first = 1 + max((nic.number for nic in self.node.nics), default=-1)
-        return [f"eth{number}" for number in range(first, first + SPARE_NICS)]
+        return [name for _, name in islice(later_nics(self.node.nics), SPARE_NICS)]
 
     def seconds(self, protocol: Protocol, timer: Timer) -> int:
         """A timer in whole seconds."""

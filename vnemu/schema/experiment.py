@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from vnemu.schema.entry import Direction
 from vnemu.schema.fields import Endpoints, LinkRate, Name, NodePath, Span, Strict
-from vnemu.schema.timeline import Direction, EventDoc
+from vnemu.schema.timeline import EventDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.units import Duration, Rate, Share, Size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -15,9 +15,11 @@ from vnemu.errors import InputError, Problem
 from vnemu.schema.document import Document, examine
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.fields import NAME_LIMIT
+from vnemu.schema.life import CreateNetworkDoc, NetworkSource
+from vnemu.schema.networks import WrittenNetwork, read_network
 from vnemu.schema.nodes import Node
 from vnemu.schema.texts import TextFile, read_texts
-from vnemu.schema.timeline import ReplayDoc
+from vnemu.schema.timeline import BatchDoc, ReplayDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.schema.traces import Trace, read_trace
 from vnemu.schema.violations import validate
@@ -66,10 +68,12 @@ class LoadedExperiment(Loaded[ExperimentDoc]):
 
     Parameters:
         traces: what the replays of its timeline name, by the entry's index.
+        networks: what its timeline creates.
     """
 
     topology: Loaded[TopologyDoc]
     traces: Mapping[int, Trace] = field(default_factory=dict)
+    networks: Mapping[NetworkSource, WrittenNetwork] = field(default_factory=dict)
 
 
 def load_topology(path: Path, overrides: Sequence[str] = ()) -> Loaded[TopologyDoc]:
@@ -123,13 +127,15 @@ def _with_inline_topology(
         raise InputError(in_file_order(findings))
     assert isinstance(doc.topology, TopologyDoc)
     traces, problems = _traces(path, doc, document)
+    networks, others = _networks(path, doc, document)
+    problems += others
     inline = document.at("topology")
-    texts, more = read_texts(path.parent, doc.topology, inline)
+    texts, more = read_texts(path.parent, doc.topology.networks, inline)
     if problems or more:
         raise InputError([*problems, *in_file_order(more)])
     name = _name(doc, path)
     part = Loaded(doc.topology, inline, doc.topology.name or name, texts=texts)
-    return LoadedExperiment(doc, document, name, part, traces)
+    return LoadedExperiment(doc, document, name, part, traces, networks)
 
 
 def _with_topology_file(
@@ -143,12 +149,14 @@ def _with_topology_file(
         topology, more = _topology_file(_beside(path, file), mark, overrides, _out_of_topology)
         problems += more
     traces: dict[int, Trace] = {}
+    networks: dict[NetworkSource, WrittenNetwork] = {}
     if doc is not None:
         traces, more = _traces(path, doc, document)
-        problems += more
+        networks, others = _networks(path, doc, document)
+        problems += [*more, *others]
     if doc is None or topology is None or problems:
         raise InputError(problems)
-    return LoadedExperiment(doc, document, _name(doc, path), topology, traces)
+    return LoadedExperiment(doc, document, _name(doc, path), topology, traces, networks)
 
 
 def _traces(
@@ -168,6 +176,34 @@ def _traces(
     return traces, list(dict.fromkeys(problems))
 
 
+def _networks(
+    path: Path, doc: ExperimentDoc, document: Document
+) -> tuple[dict[NetworkSource, WrittenNetwork], list[Problem]]:
+    """Read the files of the networks that the timeline of the experiment file `path` creates."""
+    networks: dict[NetworkSource, WrittenNetwork] = {}
+    problems: list[Problem] = []
+    for place, entry in _created(doc):
+        file = _beside(path, entry.file)
+        said_at = document.mark((*place, "file"))
+        found, wrong = read_network(file, entry.create_network, entry.network, said_at)
+        problems += in_file_order(wrong)
+        if found is not None:
+            networks[entry.source] = found
+    return networks, list(dict.fromkeys(problems))
+
+
+def _created(doc: ExperimentDoc) -> Iterator[tuple[KeyPath, CreateNetworkDoc]]:
+    """The entries that create networks, with their places."""
+    for index, entry in enumerate(doc.timeline):
+        place = ("timeline", index)
+        if isinstance(entry, CreateNetworkDoc):
+            yield place, entry
+        elif isinstance(entry, BatchDoc):
+            for number, part in enumerate(entry.batch):
+                if isinstance(part, CreateNetworkDoc):
+                    yield (*place, "batch", number), part
+
+
 def _topology_file(
     path: Path,
     said_at: Mark | None,
@@ -181,7 +217,7 @@ def _topology_file(
         doc = _validated(TopologyDoc, document, findings)
     if document is None or doc is None:
         return None, in_file_order(findings)
-    texts, more = read_texts(path.parent, doc, document)
+    texts, more = read_texts(path.parent, doc.networks, document)
     problems = in_file_order([*findings, *more])
     return Loaded(doc, document, _name(doc, path), texts=texts), problems
 
@@ -257,8 +293,10 @@ def _beside(path: Path, file: str) -> Path:
 
 
 def _name(doc: TopologyDoc | ExperimentDoc, path: Path) -> str:
-    """Return the document's name, else its file's with what no name may have replaced."""
-    if doc.name is not None:
-        return doc.name
+    return file_name(path) if doc.name is None else doc.name
+
+
+def file_name(path: Path) -> str:
+    """Return the name of a file without its suffix, what no name may have replaced."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "-", path.stem)[:NAME_LIMIT].lstrip("-.")
     return safe or "unnamed"

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from vnemu.schema.experiment import ExperimentDoc
+from vnemu.schema.physical import PhysicalNetworkDoc
 from vnemu.schema.topology import TopologyDoc
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -20,6 +21,11 @@ def topology_schema() -> dict[str, Any]:
 def experiment_schema() -> dict[str, Any]:
     """Return the JSON Schema of experiment files."""
     return _schema(ExperimentDoc, "vnemu experiment")
+
+
+def physical_schema() -> dict[str, Any]:
+    """Return the JSON Schema of descriptions of existing networks."""
+    return _schema(PhysicalNetworkDoc, "vnemu physical")
 
 
 def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:

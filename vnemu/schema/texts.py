@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vnemu.schema.document import Document, Unreadable, read_bytes
-from vnemu.schema.topology import TopologyDoc
+from vnemu.schema.topology import NetworkDoc
 from vnemu.schema.wording import Finding, KeyPath, Mark
 
 LARGEST = 2**24
@@ -27,19 +27,27 @@ class TextFile:
 
 
 def read_texts(
-    folder: Path, doc: TopologyDoc, document: Document
+    folder: Path, networks: Mapping[str, NetworkDoc], document: Document
 ) -> tuple[dict[KeyPath, TextFile], list[Finding]]:
     """Read the files that a topology names for its VRs.
 
     Parameters:
         folder: that of the topology file, from which their names are seen.
+        networks: those of the file, by name.
 
     Returns:
         Each by the place of its name, and what cannot be read.
     """
+    return read_named(folder, _named(networks), document)
+
+
+def read_named(
+    folder: Path, named: Iterable[tuple[KeyPath, str]], document: Document
+) -> tuple[dict[KeyPath, TextFile], list[Finding]]:
+    """Read files that a document names, each at its place; as `read_texts`."""
     texts: dict[KeyPath, TextFile] = {}
     findings: list[Finding] = []
-    for place, name in _named(doc):
+    for place, name in named:
         path = Path(os.path.normpath(folder / name))
         mark = document.mark(place)
         try:
@@ -52,8 +60,8 @@ def read_texts(
     return texts, findings
 
 
-def _named(doc: TopologyDoc) -> Iterator[tuple[KeyPath, str]]:
-    for network, of_network in doc.networks.items():
+def _named(networks: Mapping[str, NetworkDoc]) -> Iterator[tuple[KeyPath, str]]:
+    for network, of_network in networks.items():
         for router, of_router in of_network.routers.items():
             own = of_router.routing
             if own is None:

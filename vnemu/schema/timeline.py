@@ -6,14 +6,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from vnemu.schema.entry import (
+    Direction,
+    EntryDoc,
+    LinkName,
+    Machines,
+    Period,
+    link_or_name,
+    not_too_close,
+)
 from vnemu.schema.fields import (
     Endpoints,
     Name,
     NodePath,
-    Span,
-    Strict,
     check_name,
-    check_node_path,
+)
+from vnemu.schema.life import (
+    CopyDoc,
+    CreateDoc,
+    CreateNetworkDoc,
+    DestroyDoc,
+    DestroyNetworkDoc,
+    LimitDoc,
+    PauseDoc,
+    ResumeDoc,
+    StartDoc,
+    StopDoc,
 )
 from vnemu.schema.quality import Distribution, Nothing, QueueField
 from vnemu.schema.ramps import (
@@ -25,54 +43,15 @@ from vnemu.schema.ramps import (
     RampedShare,
 )
 from vnemu.schema.topology import VirtualLinkDoc
-from vnemu.schema.traces import CLOSEST, Format
+from vnemu.schema.traces import Format
 from vnemu.units import Duration
 
 DEFAULT_STEP = Duration(100_000_000)
 
 
-def _link(text: str) -> str:
-    return check_node_path(text) if "/" in text else check_name(text)
-
-
 def _flapping(text: str) -> str:
     network, _, name = text.partition("/")
-    return f"{check_name(network)}/*" if name == "*" else _link(text)
-
-
-def _direction(text: str) -> str:
-    one, arrow, other = text.partition(">")
-    if not arrow:
-        raise ValueError(f"'{text}' is no direction: write it like r1>r2")
-    return f"{check_name(one)}>{check_name(other)}"
-
-
-def _not_too_close(value: Duration) -> Duration:
-    if value < CLOSEST:
-        raise ValueError(f"{value} is too short: it is at least {CLOSEST}")
-    return value
-
-
-LinkName = Annotated[str, AfterValidator(_link)]
-"""A VL (network/link) or a physical link."""
-Direction = Annotated[str, AfterValidator(_direction)]
-Period = Annotated[Duration, AfterValidator(_not_too_close)]
-Machines = Annotated[list[Name], Field(min_length=1)]
-
-
-class EntryDoc(Strict):
-    """When something happens: once (`at`), or again and again (`every`)."""
-
-    name: Name | None = Field(None, description="for expectations; default: its number")
-    at: Duration | None = Field(None, description="once, so long after the start")
-    every: Period | None = Field(None, description="again and again, with this period")
-    from_: Duration | None = Field(None, alias="from", description="of every; default: 0s")
-    until: Span | None = Field(None, description="of every; default: the end")
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether it says when."""
-        return self.at is not None or self.every is not None
+    return f"{check_name(network)}/*" if name == "*" else link_or_name(text)
 
 
 class ReshapeDoc(EntryDoc):
@@ -166,9 +145,10 @@ class RepairDoc(EntryDoc):
 
 
 class MoveDoc(EntryDoc):
-    """A VL takes another path through the underlay; default: the best one now."""
+    """A VL takes another path, or a VR lives on another machine; default: the best one now."""
 
-    move: NodePath
+    move: NodePath = Field(description="network/link, or network/router")
+    to: Name | None = Field(None, description="the machine, for a router")
     path: Machines | None = Field(None, description="the machines that it crosses")
     paths: Annotated[list[Machines], Field(min_length=1)] | None = Field(
         None, description="several paths to be aggregated, in place of path"
@@ -177,8 +157,8 @@ class MoveDoc(EntryDoc):
 
     @model_validator(mode="after")
     def _one_way(self) -> MoveDoc:
-        if sum(way is not None for way in (self.path, self.paths, self.avoid)) > 1:
-            raise ValueError("move has one of path:, paths: and avoid:")
+        if sum(way is not None for way in (self.path, self.paths, self.avoid, self.to)) > 1:
+            raise ValueError("move has one of path:, paths:, avoid: and to:")
         return self
 
 
@@ -229,7 +209,7 @@ class ReplayDoc(EntryDoc):
     replay: LinkName = Field(description="network/link, or a physical link")
     trace: str = Field(description="a file, seen from this one")
     format: Format | None = Field(None, description="default: csv for *.csv, else mahimahi")
-    bin: Annotated[Duration, AfterValidator(_not_too_close)] | None = Field(
+    bin: Annotated[Duration, AfterValidator(not_too_close)] | None = Field(
         None, description="of the mahimahi format; default: 100ms"
     )
     as_: Literal["limit", "guarantee", "rate"] | None = Field(
@@ -269,6 +249,16 @@ _CHANGES: dict[str, type[EntryDoc]] = {
     "move": MoveDoc,
     "add": AddDoc,
     "remove": RemoveDoc,
+    "pause": PauseDoc,
+    "resume": ResumeDoc,
+    "stop": StopDoc,
+    "start": StartDoc,
+    "create": CreateDoc,
+    "destroy": DestroyDoc,
+    "copy": CopyDoc,
+    "limit": LimitDoc,
+    "create_network": CreateNetworkDoc,
+    "destroy_network": DestroyNetworkDoc,
 }
 
 
@@ -298,6 +288,16 @@ _Change = (
     | Annotated[MoveDoc, Tag("move")]
     | Annotated[AddDoc, Tag("add")]
     | Annotated[RemoveDoc, Tag("remove")]
+    | Annotated[PauseDoc, Tag("pause")]
+    | Annotated[ResumeDoc, Tag("resume")]
+    | Annotated[StopDoc, Tag("stop")]
+    | Annotated[StartDoc, Tag("start")]
+    | Annotated[CreateDoc, Tag("create")]
+    | Annotated[DestroyDoc, Tag("destroy")]
+    | Annotated[CopyDoc, Tag("copy")]
+    | Annotated[LimitDoc, Tag("limit")]
+    | Annotated[CreateNetworkDoc, Tag("create_network")]
+    | Annotated[DestroyNetworkDoc, Tag("destroy_network")]
 )
 ChangeDoc = Annotated[
     _Change,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from vnemu.schema.ends import EndDoc, InterfaceAddress
 from vnemu.schema.fields import (
     Endpoints,
     IPv4Prefix,
@@ -18,6 +19,7 @@ from vnemu.schema.fields import (
     Strict,
 )
 from vnemu.schema.quality import PhysicalQualityDoc, VirtualQualityDoc
+from vnemu.schema.resources import ResourcesDoc
 from vnemu.schema.routing import Area, Cost, NetworkRouting, RouterRouting, RoutingDoc
 
 
@@ -41,6 +43,9 @@ def _names_to_mapping(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: {} if entry is None else entry for name, entry in value.items()}
     return value
+
+
+_ENDS = "by node: the NIC at that end of the link, and its addresses"
 
 
 class MachineDoc(Strict):
@@ -88,8 +93,14 @@ class RouterDoc(Strict):
     nics: Annotated[int, Field(ge=0, le=_MOST_NICS)] | None = Field(
         None, description="how many NICs it has, some without a link; default: one for each link"
     )
+    loopbacks: list[InterfaceAddress] | None = Field(
+        None, description="addresses of the router itself; default: from the network's pools"
+    )
     routing: RouterRouting | None = Field(
         None, description="how it routes, where that is other than in its network"
+    )
+    resources: ResourcesDoc | None = Field(
+        None, description="what it may use of its machine; default: all there is"
     )
 
 
@@ -97,6 +108,7 @@ class HostDoc(Strict):
     """An end system behind a VR, for traffic; it lives on its router's RM."""
 
     at: Name = Field(description="the router it is attached to")
+    ends: dict[Name, EndDoc] = Field({}, description=_ENDS)
 
 
 _Path = Annotated[list[Name], Field(min_length=1)]
@@ -120,6 +132,7 @@ class VirtualLinkDoc(VirtualQualityDoc, _LinkDoc):
     )
     ipv4: IPv4Subnet | None = None
     ipv6: IPv6Subnet | None = None
+    ends: dict[Name, EndDoc] = Field({}, description=_ENDS)
     cost: Cost | None = Field(None, description="for the routing protocol, in both directions")
     area: Area | None = Field(None, description="the OSPF area; default: that of its ends")
 

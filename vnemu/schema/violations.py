@@ -87,16 +87,17 @@ def read(model: type[M], data: Mapping[str, Any]) -> M:
     Raises:
         InputError: with all that it does wrong.
     """
-    doc, findings = validate(model, Document(_tree(dict(data)), ""))
+    doc, findings = validate(model, Document(plain_tree(dict(data)), ""))
     if doc is None:
         raise InputError([Problem("", found.message, found.hint) for found in findings])
     return doc
 
 
-def _tree(value: Any) -> Node:
+def plain_tree(value: Any) -> Node:
+    """Return plain data as the tree of a file that has no name."""
     mark = Mark("")
     children = value.items() if isinstance(value, dict) else ()
-    return Node(value, mark, {key: Child(mark, _tree(below)) for key, below in children})
+    return Node(value, mark, {key: Child(mark, plain_tree(below)) for key, below in children})
 
 
 def _violation(model: type[BaseModel], details: Any) -> _Violation:

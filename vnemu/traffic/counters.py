@@ -162,10 +162,11 @@ class UdpCounter:
     """The datagrams that came in for a server's port.
 
     Parameters:
+        nic: the name of the NIC that they come in at.
         length: bytes of payload of each datagram.
     """
 
-    def __init__(self, version: int, port: int, length: int) -> None:
+    def __init__(self, nic: str, version: int, port: int, length: int) -> None:
         self._length = length
         self._count = 0
         # Protocol 0 hears nothing until the filter is in place.
@@ -173,7 +174,7 @@ class UdpCounter:
         attach_filter(self._socket, _udp_filter(version, port))
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        self._socket.bind(("eth0", _ETH_P[version]))
+        self._socket.bind((nic, _ETH_P[version]))
 
     def read(self) -> Received:
         """See `Counter.read`; the kernel's count starts again at each reading."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeVar
 
-from vnemu.drivers.processes import program
+from vnemu.drivers.programs import program
 from vnemu.errors import ExperimentFailed
 from vnemu.traffic.counters import Counter, TcpCounter, TcpDiagnosis, UdpCounter
 
@@ -36,7 +36,7 @@ class FlowSpec:
 
     Parameters:
         source, target: node paths.
-        address: the target's address.
+        address, nic: the target's address, and the name of its NIC.
         rate: bit/s of payload, for UDP; None for greedy TCP.
         length: bytes of payload of a datagram.
         start, stop: seconds after the experiment's start.
@@ -46,6 +46,7 @@ class FlowSpec:
     source: str
     target: str
     address: str
+    nic: str
     protocol: Literal["tcp", "udp"]
     version: Literal[4, 6]
     port: int
@@ -118,7 +119,7 @@ class Flow:
         payload, _ = self.spec.frame_payload
         if self.spec.protocol == "tcp":
             return TcpCounter(self.spec.port, payload)
-        return UdpCounter(self.spec.version, self.spec.port, payload)
+        return UdpCounter(self.spec.nic, self.spec.version, self.spec.port, payload)
 
     def _start(self, node: Node, log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
         argv = [self._iperf3, "-p", str(self.spec.port), "--forceflush", *arguments]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Literal
 
-from vnemu.drivers.processes import program
+from vnemu.drivers.programs import program
 
 _REPLY = re.compile(rb"\[(\d+\.\d+)\] .*icmp_seq=(\d+) .*time=([\d.]+) ms")
 _SUMMARY = re.compile(rb"(\d+) packets transmitted")

@@ -8,7 +8,7 @@ from vnemu.embedding.mapping import Mapping
 from vnemu.embedding.paths import rerouted
 from vnemu.model.existence import added, removed, with_new_nic
 from vnemu.schema.topology import VirtualLinkDoc
-from vnemu.verbs.paths import out_of_order
+from vnemu.verbs.places import out_of_order
 from vnemu.verbs.state import State
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from vnemu.embedding.paths import rerouted
-from vnemu.errors import InputError, Problem
 from vnemu.model.faults import virtual_link
-from vnemu.schema.wording import instead_of
+from vnemu.verbs.life import MoveRouter
+from vnemu.verbs.places import check_known, out_of_order
 from vnemu.verbs.state import State
 
 Path = tuple[str, ...]
@@ -18,6 +17,8 @@ Path = tuple[str, ...]
 @dataclass(frozen=True)
 class Move:
     """Let a VL take another path; its VRs do not notice.
+
+    Of a VR by that name, when there is no such VL: as `MoveRouter`.
 
     Parameters:
         path: the RMs to cross, in order; None: the best path now, around what has failed.
@@ -38,8 +39,10 @@ class Move:
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         topology = state.topology
+        if self.link in topology.nodes and self.link not in topology.links and not self.wanted:
+            return MoveRouter(self.link, avoid=self.avoid).carried_out(state)
         link = virtual_link(topology, self.link)
-        _check_known(state, self.avoid, chain.from_iterable(self.wanted))
+        check_known(state, self.avoid, chain.from_iterable(self.wanted))
         moved = topology.with_links({link.path: replace(link, paths=self.wanted)})
         avoid = set(self.avoid) if self.wanted else {*self.avoid, *out_of_order(state)}
         mapping = rerouted(moved, state.mapping, [link.path], avoid)
@@ -49,32 +52,3 @@ class Move:
         to = f" to {' and '.join('-'.join(path) for path in self.wanted)}" if self.wanted else ""
         around = f" around {', '.join(self.avoid)}" if self.avoid else ""
         return f"move {self.link}{to}{around}"
-
-
-def out_of_order(state: State) -> list[str]:
-    """The physical links over which not everything passes, and the RMs that have failed."""
-    underlay = state.topology.underlay
-    links = (
-        link.name
-        for link in underlay.links.values()
-        if not (underlay.passes(link.name, link.a) and underlay.passes(link.name, link.b))
-    )
-    return [*links, *underlay.failed_machines]
-
-
-def _check_known(state: State, avoid: Iterable[str], path: Iterable[str]) -> None:
-    underlay = state.topology.underlay
-    machines = list(underlay.machines)
-    either = [*machines, *underlay.links]
-    problems = [
-        Problem("", f"there is no machine or physical link '{name}'", instead_of(name, either))
-        for name in avoid
-        if name not in either
-    ]
-    problems += [
-        Problem("", f"there is no machine '{name}'", instead_of(name, machines))
-        for name in dict.fromkeys(path)
-        if name not in machines
-    ]
-    if problems:
-        raise InputError(problems)

@@ -8,7 +8,7 @@ from vnemu.embedding.mapping import admit
 from vnemu.embedding.paths import rerouted
 from vnemu.errors import InputError
 from vnemu.model.overlay import VirtualLink
-from vnemu.verbs.paths import out_of_order
+from vnemu.verbs.places import out_of_order
 from vnemu.verbs.state import State
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
 from vnemu.embedding.mapping import Mapping, admit
+from vnemu.embedding.paths import told_apart
 from vnemu.embedding.shares import Granted
 from vnemu.model.overlay import Topology
 
@@ -19,11 +20,13 @@ class State:
     Parameters:
         notes: what the last verbs did by themselves, in words (VLs remapped after a
             failure).
+        gone: names of the networks that the last verbs destroyed.
     """
 
     topology: Topology
     mapping: Mapping
     notes: tuple[str, ...] = ()
+    gone: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def granted(self) -> Granted:
@@ -51,9 +54,10 @@ def carry_out(state: State, verbs: Iterable[Verb]) -> State:
         InputError: if one cannot be done, or a physical link cannot hold the
             guarantees that are on it in the end.
     """
-    after = replace(state, notes=())
+    after = replace(state, notes=(), gone=frozenset())
     for verb in verbs:
         after = verb.carried_out(after)
+    after = replace(after, mapping=told_apart(state.mapping, after.mapping))
     admit(after.topology, after.mapping, touched(state, after))
     return after
 
@@ -76,19 +80,20 @@ def touched(before: State, after: State) -> list[str]:
 
 
 def changed_links(before: State, after: State) -> list[str]:
-    """The VLs that are new, gone, otherwise or elsewhere.
+    """The VLs that are new, gone, otherwise, elsewhere, or of a network paused or resumed.
 
     Values are frozen, so what is the same object has not changed: of a thousand VLs
     this finds the one that did in no time.
     """
     old, new = before.topology.links, after.topology.links
     old_ways, ways = before.mapping.paths, after.mapping.paths
-    if old is new and old_ways is ways:
+    idle = before.topology.idle ^ after.topology.idle
+    if old is new and old_ways is ways and not idle:
         return []
     found = [
         path
         for path, link in new.items()
-        if link is not old.get(path) or ways[path] is not old_ways.get(path)
+        if link is not old.get(path) or ways[path] is not old_ways.get(path) or path in idle
     ]
     return found + [path for path in old if path not in new]
 

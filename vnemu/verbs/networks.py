@@ -1,0 +1,91 @@
+"""The verbs on whole virtual networks (VNs) of a running lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from vnemu.embedding.mapping import Mapping
+from vnemu.embedding.strategies import extended
+from vnemu.errors import InputError, Problem
+from vnemu.model.networks import created, destroyed, paused, resumed
+from vnemu.schema.networks import WrittenNetwork
+from vnemu.verbs.places import out_of_order
+from vnemu.verbs.state import State
+
+
+@dataclass(frozen=True)
+class CreateNetwork:
+    """Add a network: its VRs, hosts and VLs, mapped where the others leave room.
+
+    Parameters:
+        written: its name, and what a file says of it.
+    """
+
+    written: WrittenNetwork = field(hash=False)
+
+    def carried_out(self, state: State) -> State:
+        """See `Verb.carried_out`."""
+        if self.written.name in state.gone:
+            # Its processes would go on in the new VRs of the same names.
+            message = f"network {self.written.name} is destroyed and created in one change"
+            raise InputError([Problem("", message, "make two of it, one after the other")])
+        topology = created(state.topology, self.written)
+        mapping = extended(topology, state.mapping, out_of_order(state))
+        return replace(state, topology=topology, mapping=mapping)
+
+    def __str__(self) -> str:
+        return f"create network {self.written.name}"
+
+
+@dataclass(frozen=True)
+class DestroyNetwork:
+    """Take a network away, with all that is in it."""
+
+    network: str
+
+    def carried_out(self, state: State) -> State:
+        """See `Verb.carried_out`."""
+        topology = destroyed(state.topology, self.network)
+        old = state.mapping
+        mapping = Mapping(
+            {path: machine for path, machine in old.machines.items() if path in topology.nodes},
+            {path: way for path, way in old.paths.items() if path in topology.links},
+            {
+                path: why
+                for path, why in old.why.items()
+                if path in topology.nodes or path in topology.links
+            },
+        )
+        gone = state.gone | {self.network}
+        return replace(state, topology=topology, mapping=mapping, gone=gone)
+
+    def __str__(self) -> str:
+        return f"destroy network {self.network}"
+
+
+@dataclass(frozen=True)
+class PauseNetwork:
+    """Pause all nodes of a network; others have what it was guaranteed, until it resumes."""
+
+    network: str
+
+    def carried_out(self, state: State) -> State:
+        """See `Verb.carried_out`."""
+        return replace(state, topology=paused(state.topology, self.network))
+
+    def __str__(self) -> str:
+        return f"pause network {self.network}"
+
+
+@dataclass(frozen=True)
+class ResumeNetwork:
+    """Let a paused network go on; refused where others have taken the room of its guarantees."""
+
+    network: str
+
+    def carried_out(self, state: State) -> State:
+        """See `Verb.carried_out`."""
+        return replace(state, topology=resumed(state.topology, self.network))
+
+    def __str__(self) -> str:
+        return f"resume network {self.network}"

@@ -28,8 +28,11 @@ TRIES = 2
 
 
 ADAPTATION = ("ring-ospf", "ring-bfd", "bgp-path", "abilene-failures", "frr-beside-bird")
+SWEEPS = ("outages",)
 """Timers of Router OSs go as they go: these run in full length (test_adaptation.py)."""
-RATES = [path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in ADAPTATION]
+RATES = [
+    path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in (*ADAPTATION, *SWEEPS)
+]
 
 
 def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -> None:

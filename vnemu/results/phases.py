@@ -16,7 +16,8 @@ BAND = 0.05
 WIDEST_BAND = 0.15
 STRAY_SHARE = 0.02
 CALM_WINDOWS = 10
-STILL_WINDOWS = 0.1
+STILL_FRAMES = 0.1
+"""Of a flow that stands still fewer than that arrive in a window."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def settle(
     """
     rates = window_rates(time_s, arrived_bytes, at_s, end_s)[1]
     frame_mbit = frame_bytes * 8e-6 / WINDOW_S
-    if level_mbit < frame_mbit * STILL_WINDOWS:
+    if level_mbit < frame_mbit * STILL_FRAMES:
         return Settling(None, level_mbit=level_mbit)  # it stands still: that is no level
     deviations = np.maximum(np.abs(rates - level_mbit) - frame_mbit, 0.0)
     band = _band(deviations[len(deviations) // 2 :] / level_mbit if level_mbit else rates[:0])

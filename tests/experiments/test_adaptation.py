@@ -16,10 +16,10 @@ def test_natively(host: Host, name: str) -> None:
     run_and_check(host, EXPERIMENTS / f"{name}.yaml", "--kernel", "native")
 
 
-@NEEDS
+@pytest.mark.parametrize("kernel", [pytest.param("private", marks=NEEDS)])
 @pytest.mark.parametrize("name", ADAPTATION)
-def test_in_the_private_kernel(host: Host, name: str) -> None:
-    run_and_check(host, EXPERIMENTS / f"{name}.yaml", "--kernel", "private")
+def test_in_the_private_kernel(host: Host, name: str, kernel: str) -> None:
+    run_and_check(host, EXPERIMENTS / f"{name}.yaml", "--kernel", kernel)
 
 
 def test_a_sweep_compares_daemons(host: Host) -> None:

@@ -15,7 +15,7 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint bench clean system-demo system-test system-bench test-native \
-	test-routers test-private test-changes test-adaptation test-commands test-experiments
+	test-routers test-private test-changes test-daemons test-adaptation test-commands test-experiments
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,13 +23,13 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that six turns share two processors. Experiments,
+# Most tests wait most of the time, so that seven turns share two processors. Experiments,
 # which are about rates and times, run alone. What fails has to pass a second time, alone:
 # it may have waited for the processor. The end lists what needed that.
 test: system-test lint ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=6 --output-sync=line FORGIVEN=1 test-changes \
-		test-private test-adaptation test-routers test-commands test-native
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
+		test-private test-adaptation test-routers test-daemons test-commands test-native
 	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
@@ -49,8 +49,11 @@ test-routers: $(VENV)/.test ## Router OSs, and what they do, on the running kern
 test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
 	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS)))
 
-test-changes: $(VENV)/.test ## … how it is changed, and Router OSs
-	$(call turn,--private-kernel $(CHANGES) $(ROUTERS))
+test-changes: $(VENV)/.test ## … how it is changed …
+	$(call turn,--private-kernel $(CHANGES))
+
+test-daemons: $(VENV)/.test ## … and Router OSs
+	$(call turn,--private-kernel $(ROUTERS))
 
 test-adaptation: $(VENV)/.test ## experiments whose routers adapt, in the private kernel
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)

@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 PYTEST = -q --durations=5
 EXPERIMENTS = tests/experiments/test_experiments.py
 ADAPTATION = tests/experiments/test_adaptation.py
+ROUTERS = $(addprefix tests/kernel/test_,router_os.py converge.py observers.py probe_streams.py)
 CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
 	tests/kernel/test_conformance.py tests/kernel/test_capsule.py
 SETUP = pyproject.toml setup.py vnemu/__init__.py
@@ -13,8 +14,8 @@ SETUP = pyproject.toml setup.py vnemu/__init__.py
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-native test-private test-changes test-commands test-adaptation test-experiments \
-	lint bench clean system-demo system-test system-bench
+.PHONY: help demo test lint bench clean system-demo system-test system-bench test-native \
+	test-routers test-private test-changes test-daemons test-adaptation test-commands test-experiments
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -22,13 +23,13 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that five turns share two processors. Experiments,
+# Most tests wait most of the time, so that seven turns share two processors. Experiments,
 # which are about rates and times, run alone. What fails has to pass a second time, alone:
 # it may have waited for the processor. The end lists what needed that.
 test: system-test lint ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=5 --output-sync=line FORGIVEN=1 \
-		test-changes test-private test-adaptation test-native test-commands
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
+		test-private test-adaptation test-routers test-daemons test-commands test-native
 	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
@@ -37,21 +38,28 @@ test: system-test lint ## all checks: the linters and every test, in both kernel
 
 # FORGIVEN is the status of pytest that does not end `make`; 1: tests failed.
 turn = $(BIN)/pytest $(PYTEST) --turn -o cache_dir=.pytest_cache/$@ $(1) || [ $$? = "$(FORGIVEN)" ]
+without = $(addprefix --ignore=,$(1))
 
 test-native: $(VENV)/.test ## tests of the code and on the running kernel
-	nice $(call turn,tests/unit tests/golden tests/kernel)
+	nice $(call turn,tests/unit tests/golden tests/kernel $(call without,$(ROUTERS)))
+
+test-routers: $(VENV)/.test ## Router OSs, and what they do, on the running kernel
+	$(call turn,$(ROUTERS) $(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
 
 test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
-	$(call turn,--private-kernel $(addprefix --ignore=,$(CHANGES)) tests/kernel)
+	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS)))
 
-test-changes: $(VENV)/.test ## … and how it is changed
+test-changes: $(VENV)/.test ## … how it is changed …
 	$(call turn,--private-kernel $(CHANGES))
 
-test-commands: $(VENV)/.test ## the commands, as users call them
-	nice $(call turn,--ignore=$(EXPERIMENTS) --ignore=$(ADAPTATION) tests/experiments)
+test-daemons: $(VENV)/.test ## … and Router OSs
+	$(call turn,--private-kernel $(ROUTERS))
 
-test-adaptation: $(VENV)/.test ## experiments whose routers adapt, which mostly wait for them
-	$(call turn,$(ADAPTATION))
+test-adaptation: $(VENV)/.test ## experiments whose routers adapt, in the private kernel
+	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)
+
+test-commands: $(VENV)/.test ## the commands, as users call them
+	nice $(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION)))
 
 test-experiments: $(VENV)/.test ## all other experiments, in both kernels
 	$(call turn,$(EXPERIMENTS))

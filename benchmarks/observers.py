@@ -3,7 +3,8 @@
     python benchmarks/observers.py [--routers 40] [--seconds 20] [--rounds 5]
 
 A ring of BIRD routers with hellos each second and BFD is watched for a while without a
-change, then while a VL goes and comes each five seconds. Then iperf3 runs through a VL on one
+change, then while a VL goes and comes each five seconds; 20 streams of probes run between
+neighbours (the sender says what they cost). Then iperf3 runs through a VL on one
 RM, in turns with and without the socket that counts routing messages.
 """
 
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from vnemu import capsule
@@ -25,7 +27,9 @@ from vnemu.experiments.sampler import steady_clock
 from vnemu.lab import Lab
 from vnemu.plan.objects import FABRIC
 from vnemu.results.record import RunInfo, RunWriter
+from vnemu.traffic.stream import Streams, StreamSpec
 
+STREAMS = 20
 _SAMPLE_S = 0.1
 _EVERY_S = 5.0
 
@@ -75,6 +79,38 @@ def watch(lab: Lab, folder: Path, seconds: float, flap: bool) -> str:
     return f"{100 * used:.2f}% of a core; first look {look_ms:.0f} ms; {rows} rows of routes"
 
 
+def probing(lab: Lab, folder: Path, seconds: float) -> str:
+    """Send streams of probes between neighbours for some seconds; return what it cost."""
+    routers = list(lab.topology.nodes.values())
+    specs = [
+        StreamSpec(
+            name=f"s{number}",
+            source=one.path,
+            target=other.path,
+            source_address=str(one.loopbacks[0].ip),
+            target_address=str(other.loopbacks[0].ip),
+            version=4,
+            interval=0.001,
+            size=32,
+        )
+        for number, (one, other) in enumerate(pairwise(routers[: STREAMS + 1]))
+    ]
+    record, log = folder / "streams.bin", folder / "streams.log"
+    streams = Streams(specs, lambda node, call: lab[node].inside(call), record, log)
+    streams.open()
+    streams.wait_ready()
+    streams.start(time.monotonic_ns())
+    time.sleep(seconds)
+    streams.finish()
+    streams.close()
+    said = json.loads(log.read_text())
+    whole = (said["user_s"] + said["system_s"]) / seconds
+    return (
+        f"{100 * whole:.1f}% of a core with the network's own work, "
+        f"{100 * said['hearing_s'] / seconds:.1f}% to take in and record what arrives"
+    )
+
+
 def forwarding(rounds: int, seconds: int = 3) -> dict[bool, list[float]]:
     """Goodput in Gbit/s of iperf3 from host to host over a VL, without the counter and with."""
     found: dict[bool, list[float]] = {False: [], True: []}
@@ -122,6 +158,10 @@ def main() -> None:
                     cost = watch(lab, folder / f"{bfd}{flap}", arguments.seconds, flap)
                     how = f"{'BFD, ' if bfd else ''}{'a flapping VL' if flap else 'quiet'}"
                     print(f"{arguments.routers} routers, {how}: {cost}", flush=True)
+                if not bfd:
+                    folder.joinpath("s").mkdir()
+                    cost = probing(lab, folder / "s", arguments.seconds)
+                    print(f"{STREAMS} streams, 1000 a second each way: {cost}", flush=True)
     for counted, rates in forwarding(arguments.rounds).items():
         how = "with" if counted else "without"
         median, low, high = statistics.median(rates), min(rates), max(rates)

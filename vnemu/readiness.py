@@ -295,6 +295,7 @@ class Readiness:
                 self._ask(asked)
                 again = min(again * 1.5, self._LAST_AGAIN_S)
                 next_turn = time.monotonic() + again
+                self._tell(self._reached(), len(self._pairs))
             self._hear(self._TICK_S)
             self._check()
             if self._reached() > reached:

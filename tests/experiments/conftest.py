@@ -33,6 +33,7 @@ class Host:
 
     folder: Path
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    patience_s: float = 100.0
 
     @property
     def scratch(self) -> Path:
@@ -57,7 +58,7 @@ class Host:
     def run(self, *argv: str | Path, before: tuple[str, ...] = ()) -> Done:
         """Run ``vnemu ARGV`` to its end."""
         process = self.start(*argv, before=before)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=self.patience_s)
         return Done(process.returncode, out, err)
 
     def processes(self) -> list[int]:

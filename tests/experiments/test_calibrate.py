@@ -14,7 +14,10 @@ from .conftest import EXPERIMENTS, Host
 from .test_experiments import KERNELS
 
 PATIENCE_S = 240  # it takes 35 s, and twice that in the private kernel, where nobody disturbs
-KINDS = {"ceiling", "rate", "guarantee", "delay", "jitter", "loss", "clock"}
+KINDS = {
+    *("ceiling", "rate", "guarantee", "delay", "jitter", "loss", "clock"),
+    *("duplicate", "corrupt", "reorder"),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -244,6 +244,14 @@ def options() -> set[str]:
     return named | set(command.commands)  # type: ignore[attr-defined]
 
 
+def test_the_rooms_are_those_of_the_code() -> None:
+    shown = subprocess.run(
+        [sys.executable, ROOT / "tools" / "rooms.py"], capture_output=True, text=True, check=True
+    ).stdout
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert shown in page, "run: python tools/rooms.py --write"
+
+
 @pytest.mark.parametrize(
     ("page", "words"),
     [

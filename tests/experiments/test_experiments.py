@@ -1,4 +1,4 @@
-"""Every experiment and topology of the project, as a user runs it, only faster."""
+"""Every experiment of the project, as a user runs it, only faster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from vnemu.results.schema import result_schema
 
-from .conftest import AS_ORDINARY_USER, EXPERIMENTS, TOPOLOGIES, Host, result_of
+from .conftest import AS_ORDINARY_USER, EXPERIMENTS, Host, result_of
 from .private_kernel import NEEDS
 
 SCALES = {
@@ -32,8 +32,11 @@ ADAPTATION = (
     *("ring-ospf", "ring-bfd", "bgp-path", "abilene-failures", "frr-beside-bird"),
     "campus-migration",
 )
+SWEEPS = ("outages",)
 """Timers of Router OSs go as they go: these run in full length (test_adaptation.py)."""
-RATES = [path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in ADAPTATION]
+RATES = [
+    path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in (*ADAPTATION, *SWEEPS)
+]
 
 
 def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -> None:
@@ -75,12 +78,3 @@ def test_a_run_can_be_repeated_from_its_folder(host: Host) -> None:
     done = host.run("plan", host.folder / "first" / "experiment.yaml")
     assert done.status == 0, done.err
     assert "rm1-rm2: 64mbit" in done.out
-
-
-@pytest.mark.parametrize("path", sorted(TOPOLOGIES.glob("*.yaml")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("suffix", ["svg", "png", "mmd"])
-def test_topology_is_drawn(host: Host, path: Path, suffix: str) -> None:
-    picture = host.folder / f"x.{suffix}"
-    done = host.run("graph", path, "-o", picture)
-    assert done.status == 0, done.err
-    assert picture.stat().st_size > 100

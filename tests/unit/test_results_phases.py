@@ -111,7 +111,7 @@ def test_the_mean_of_ideals_is_weighted_by_time() -> None:
 def settled(rates: Array, mean: float, at_s: float = 0.0) -> tuple[float | None, int]:
     time_s, bytes_ = counter(rates)
     found = settle(
-        time_s, bytes_, at_s=at_s, end_s=float(time_s[-1]), mean_mbit=mean, frame_bytes=FRAME
+        time_s, bytes_, at_s=at_s, end_s=float(time_s[-1]), level_mbit=mean, frame_bytes=FRAME
     )
     after_s = found.settle_s
     return None if after_s is None else round(after_s, 9), found.strays
@@ -147,7 +147,7 @@ def test_a_restless_level_is_reached_when_it_is_as_restless_as_later() -> None:
     rates[:10] = 15.0
     assert settled(rates, 30.0) == (1.0, 0)
     time_s, bytes_ = counter(rates)
-    found = settle(time_s, bytes_, at_s=0, end_s=20, mean_mbit=30.0, frame_bytes=0)
+    found = settle(time_s, bytes_, at_s=0, end_s=20, level_mbit=30.0, frame_bytes=0)
     assert found.band == pytest.approx(0.12)
 
 

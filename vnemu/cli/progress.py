@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LINE_SECONDS = 5.0
+_ROUTING = "routing"
+_STEPS = {_ROUTING: "routing converges", "start routers": "routers start", "set up": "setting up"}
 
 
 def shown() -> AbstractContextManager[Sink]:
@@ -58,6 +61,7 @@ class _Lines:
 
     def __init__(self) -> None:
         self._next = _LINE_SECONDS
+        self._told = time.monotonic()
 
     def take(self, event: Event) -> None:
         """Show an event."""
@@ -69,8 +73,17 @@ class _Lines:
                 say(f"{event.actual_s:6.1f} s  {event.what}")
             case Note():
                 say(event.text)
+            case Progress() if event.step == _ROUTING and self._is_time():
+                say(f"{_STEPS[_ROUTING]}: {event.done} of {event.total} pairs reach each other")
             case _:
                 pass
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now < self._told + _LINE_SECONDS:
+            return False
+        self._told = now
+        return True
 
 
 def _rates(tick: PhaseTick) -> str:
@@ -101,6 +114,11 @@ def _bar() -> Iterator[Sink]:
                 case Note():
                     progress.console.print(event.text, highlight=False)
                 case Progress():
-                    pass
+                    progress.update(
+                        task,
+                        description=_STEPS.get(event.step, event.step),
+                        completed=event.done,
+                        total=event.total,
+                    )
 
         yield take

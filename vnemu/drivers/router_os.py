@@ -109,7 +109,9 @@ def _frr(node: Node, wanted: Configuration) -> Order:
 def _frr_program(name: str) -> Program:
     run = _RUN["frr"]
     argv = [program(name), "-u", "root", "-g", "root", "--log", "stdout"]
-    argv += ["-f", f"{configuration_folder('frr')}/{name}.conf", "-i", f"{run}/{name}.pid"]
+    argv += ["-i", f"{run}/{name}.pid"]
+    if name != "mgmtd":  # which reads the files of others in /etc/frr
+        argv += ["-f", f"{configuration_folder('frr')}/{name}.conf"]
     argv += ["-z", f"{run}/zserv.api", "--vty_socket", run, "-A", "127.0.0.1", "-P", "0"]
     if name == "bfdd":
         argv += ["--bfdctl", f"{run}/bfdd.sock"]

@@ -217,7 +217,8 @@ def _processes(proc: Path) -> Fingerprint:
             argv = (proc / name / "cmdline").read_bytes().rstrip(b"\0")
             words = argv.replace(b"\0", b" ").decode(errors="replace")
             parents[int(name)] = int(stat[1])
-            found[int(name)] = f"{words}, started {stat[19]}"
+            if words:  # else it has ended, and its parent has yet to hear of it
+                found[int(name)] = f"{words}, started {stat[19]}"
     return {
         ("", f"process {pid}"): what
         for pid, what in found.items()

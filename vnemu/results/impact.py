@@ -109,6 +109,7 @@ def _event_result(run: Run, event: Carried, phases: Sequence[Phase]) -> EventRes
             name: None if s.settle_s is None else round(s.settle_s, 6)
             for name, s in settled.items()
         },
+        "level_mbit": {name: round(s.level_mbit, 6) for name, s in settled.items()},
         "band_percent": {name: round(100 * s.band, 1) for name, s in settled.items()},
         "strays": {name: s.strays for name, s in settled.items()},
         "probes": _probes_between(run, begun_s, ended_s),
@@ -147,16 +148,16 @@ def _settling(run: Run, flow: FlowInfo, at_s: float, phase: Phase) -> Settling |
     if active is None or active[0] > at_s + BEFORE_EVENT_S:
         return None
     start_s, end_s, samples = active
-    span = measured_span(Phase(phase.number, start_s, end_s))
-    if span is None or end_s <= at_s:
+    if measured_span(Phase(phase.number, start_s, end_s)) is None or end_s <= at_s:
         return None
-    mean = mean_rate(samples.time_s, samples.arrived_bytes, *span)
+    # Routers may take half of the phase to find another way.
+    level = mean_rate(samples.time_s, samples.arrived_bytes, (at_s + end_s) / 2, end_s)
     return settle(
         samples.time_s,
         samples.arrived_bytes,
         at_s=at_s,
         end_s=end_s,
-        mean_mbit=mean,
+        level_mbit=level,
         frame_bytes=flow.frame_payload[0],
     )
 

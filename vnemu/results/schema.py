@@ -153,7 +153,12 @@ class EventResult(ResultPart):
     settle_s: dict[str, float | None] = Field(
         default={},
         description="by flow: seconds until its 100 ms windows stay within the band "
-        "(and one frame) around the new phase's mean; null: they do not",
+        "(and one frame) around the new level; null: they do not",
+    )
+    level_mbit: dict[str, float] = Field(
+        default={},
+        description="by flow: the new level, its mean in the second half of the time from the "
+        "event to the end of the phase, in Mbit/s of payload that arrived",
     )
     band_percent: dict[str, float] = Field(
         default={},

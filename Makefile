@@ -6,6 +6,8 @@ BIN = $(VENV)/bin
 PYTEST = -q --durations=5
 EXPERIMENTS = tests/experiments/test_experiments.py
 ADAPTATION = tests/experiments/test_adaptation.py
+DOCS = tests/experiments/test_docs.py
+LIFE = $(addprefix tests/kernel/test_,life.py limits.py network_life.py router_life.py migration.py)
 ROUTERS = $(addprefix tests/kernel/test_,router_os.py converge.py observers.py probe_streams.py)
 CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
 	tests/kernel/test_conformance.py tests/kernel/test_capsule.py
@@ -15,7 +17,8 @@ export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint bench clean system-demo system-test system-bench test-native \
-	test-routers test-private test-changes test-daemons test-adaptation test-commands test-experiments
+	test-routers test-private test-changes test-daemons test-adaptation test-commands \
+	test-docs test-experiments
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,13 +26,14 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that seven turns share two processors. Experiments,
+# Most tests wait most of the time, so that nine turns share two processors. Experiments,
 # which are about rates and times, run alone. What fails has to pass a second time, alone:
 # it may have waited for the processor. The end lists what needed that.
-test: system-test lint ## all checks: the linters and every test, in both kernels
+test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
-		test-private test-adaptation test-routers test-daemons test-commands test-native
+	@$(MAKE) --no-print-directory --jobs=9 --output-sync=line FORGIVEN=1 test-changes \
+		test-private test-adaptation test-routers test-daemons test-commands test-docs \
+		test-native lint
 	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
@@ -47,19 +51,22 @@ test-routers: $(VENV)/.test ## Router OSs, and what they do, on the running kern
 	$(call turn,$(ROUTERS) $(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
 
 test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
-	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS)))
+	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS) $(LIFE)))
 
 test-changes: $(VENV)/.test ## … how it is changed …
 	$(call turn,--private-kernel $(CHANGES))
 
-test-daemons: $(VENV)/.test ## … and Router OSs
-	$(call turn,--private-kernel $(ROUTERS))
+test-daemons: $(VENV)/.test ## … Router OSs, and how VRs and VNs live
+	$(call turn,--private-kernel $(ROUTERS) $(LIFE))
 
 test-adaptation: $(VENV)/.test ## experiments whose routers adapt, in the private kernel
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)
 
 test-commands: $(VENV)/.test ## the commands, as users call them
-	nice $(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION)))
+	$(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION) $(DOCS)))
+
+test-docs: $(VENV)/.test ## what the documents show
+	$(call turn,$(DOCS))
 
 test-experiments: $(VENV)/.test ## all other experiments, in both kernels
 	$(call turn,$(EXPERIMENTS))

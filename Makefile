@@ -26,15 +26,15 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that nine turns share two processors. Experiments,
-# which are about rates and times, run alone. What fails has to pass a second time, alone:
-# it may have waited for the processor. The end lists what needed that.
+# What takes processor time runs first, side by side; then the experiments, which are about
+# rates and times, beside those in which routers are waited for. What fails has to pass a second
+# time, alone: it may have waited for the processor. The end lists what needed that.
 test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=9 --output-sync=line FORGIVEN=1 test-changes \
-		test-private test-adaptation test-routers test-daemons test-commands test-docs \
-		test-native lint
-	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
+		test-private test-daemons test-native test-commands test-docs lint
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line FORGIVEN=1 test-adaptation \
+		test-routers test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
 			"$${failed%%/*}" || exit; done
@@ -45,10 +45,10 @@ turn = $(BIN)/pytest $(PYTEST) --turn -o cache_dir=.pytest_cache/$@ $(1) || [ $$
 without = $(addprefix --ignore=,$(1))
 
 test-native: $(VENV)/.test ## tests of the code and on the running kernel
-	nice $(call turn,tests/unit tests/golden tests/kernel $(call without,$(ROUTERS)))
+	$(call turn,tests/unit tests/golden tests/kernel)
 
-test-routers: $(VENV)/.test ## Router OSs, and what they do, on the running kernel
-	$(call turn,$(ROUTERS) $(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
+test-routers: $(VENV)/.test ## experiments whose routers adapt, on the running kernel …
+	$(call turn,$(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
 
 test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
 	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS) $(LIFE)))
@@ -59,7 +59,7 @@ test-changes: $(VENV)/.test ## … how it is changed …
 test-daemons: $(VENV)/.test ## … Router OSs, and how VRs and VNs live
 	$(call turn,--private-kernel $(ROUTERS) $(LIFE))
 
-test-adaptation: $(VENV)/.test ## experiments whose routers adapt, in the private kernel
+test-adaptation: $(VENV)/.test ## … and in the private one
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)
 
 test-commands: $(VENV)/.test ## the commands, as users call them

@@ -16,9 +16,9 @@ SETUP = pyproject.toml setup.py vnemu/__init__.py
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean system-demo system-test system-bench test-native \
-	test-routers test-private test-changes test-daemons test-adaptation test-commands \
-	test-docs test-experiments
+.PHONY: help demo test lint bench clean system-demo system-test system-bench test-code \
+	test-native test-vrs test-private test-changes test-daemons test-life test-commands \
+	test-docs test-routers test-adaptation test-experiments
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -26,26 +26,36 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# What takes processor time runs first, side by side; then the experiments, which are about
-# rates and times, beside those in which routers are waited for. What fails has to pass a second
-# time, alone: it may have waited for the processor. The end lists what needed that.
+# Turns run side by side: most of their tests wait most of the time. Experiments, which are about
+# rates and times, come when only those are left in which routers are waited for. What fails has
+# to pass a second time, alone: it may have waited for the processor. The end lists what needed that.
 test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
-		test-private test-daemons test-native test-commands test-docs lint
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line FORGIVEN=1 test-adaptation \
-		test-routers test-experiments
+	@$(MAKE) --no-print-directory --jobs=12 --output-sync=line FORGIVEN=1 \
+		test-adaptation test-routers test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
 			"$${failed%%/*}" || exit; done
 	@$(BIN)/python tests/turns.py
 
+COMPUTING = test-commands test-native test-vrs test-private test-changes test-daemons test-life \
+	test-docs test-code lint
+ifdef FORGIVEN
+test-experiments: $(COMPUTING)
+endif
+
 # FORGIVEN is the status of pytest that does not end `make`; 1: tests failed.
 turn = $(BIN)/pytest $(PYTEST) --turn -o cache_dir=.pytest_cache/$@ $(1) || [ $$? = "$(FORGIVEN)" ]
 without = $(addprefix --ignore=,$(1))
 
-test-native: $(VENV)/.test ## tests of the code and on the running kernel
-	$(call turn,tests/unit tests/golden tests/kernel)
+test-code: $(VENV)/.test ## tests of the code alone
+	$(call turn,tests/unit tests/golden)
+
+test-native: $(VENV)/.test ## what is made on the running kernel, and how it is changed
+	$(call turn,tests/kernel $(call without,$(ROUTERS) $(LIFE)))
+
+test-vrs: $(VENV)/.test ## Router OSs on the running kernel, and how VRs and VNs live
+	$(call turn,$(ROUTERS) $(LIFE))
 
 test-routers: $(VENV)/.test ## experiments whose routers adapt, on the running kernel …
 	$(call turn,$(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
@@ -56,8 +66,11 @@ test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: w
 test-changes: $(VENV)/.test ## … how it is changed …
 	$(call turn,--private-kernel $(CHANGES))
 
-test-daemons: $(VENV)/.test ## … Router OSs, and how VRs and VNs live
-	$(call turn,--private-kernel $(ROUTERS) $(LIFE))
+test-daemons: $(VENV)/.test ## … Router OSs …
+	$(call turn,--private-kernel $(ROUTERS))
+
+test-life: $(VENV)/.test ## … and how VRs and VNs live
+	$(call turn,--private-kernel $(LIFE))
 
 test-adaptation: $(VENV)/.test ## … and in the private one
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)

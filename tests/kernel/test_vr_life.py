@@ -39,8 +39,9 @@ networks:
 """
 """All from c1 to c2 and c5 crosses r1, which has four VLs."""
 
-STATES_MS = 20
-MOVE_MS = 50
+STATES_MS = 1000
+MOVE_MS = 2000
+"""Generous: another turn of the tests may have the processor."""
 
 
 @pytest.fixture

@@ -240,6 +240,7 @@ def test_its_router_oss_start_and_end(lab: Lab) -> None:
             lab.pause_network("new")
             lab.converge(30)
             lab.resume_network("new")
+            lab.converge(60)  # to OSPF a pause that lasts is a dead neighbour
             assert ping(lab, "new/h1", address(lab, "new/h2"))
             assert lab["new/r1"].run("ip", "route").stdout == routes
         lab.destroy_network("new")

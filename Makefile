@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 PYTEST = -q --durations=5
 EXPERIMENTS = tests/experiments/test_experiments.py
 ADAPTATION = tests/experiments/test_adaptation.py
+DOCS = tests/experiments/test_docs.py
 ROUTERS = $(addprefix tests/kernel/test_,router_os.py converge.py observers.py probe_streams.py)
 CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
 	tests/kernel/test_conformance.py tests/kernel/test_capsule.py
@@ -14,8 +15,9 @@ SETUP = pyproject.toml setup.py vnemu/__init__.py
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean system-demo system-test system-bench test-native \
-	test-routers test-private test-changes test-daemons test-adaptation test-commands test-experiments
+.PHONY: help demo test lint bench clean system-demo system-test system-bench test-code \
+	test-native test-vrs test-private test-changes test-daemons test-commands \
+	test-docs test-routers test-adaptation test-experiments
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,28 +25,39 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Most tests wait most of the time, so that seven turns share two processors. Experiments,
-# which are about rates and times, run alone. What fails has to pass a second time, alone:
-# it may have waited for the processor. The end lists what needed that.
-test: system-test lint ## all checks: the linters and every test, in both kernels
+# Turns run side by side: most of their tests wait most of the time. Experiments, which are about
+# rates and times, come when only those are left in which routers are waited for. What fails has
+# to pass a second time, alone: it may have waited for the processor. The end lists what needed that.
+test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 test-changes \
-		test-private test-adaptation test-routers test-daemons test-commands test-native
-	@$(MAKE) --no-print-directory FORGIVEN=1 test-experiments
+	@$(MAKE) --no-print-directory --jobs=11 --output-sync=line FORGIVEN=1 \
+		test-adaptation test-routers test-experiments
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
 			"$${failed%%/*}" || exit; done
 	@$(BIN)/python tests/turns.py
 
+COMPUTING = test-commands test-native test-vrs test-private test-changes test-daemons \
+	test-docs test-code lint
+ifdef FORGIVEN
+test-experiments: $(COMPUTING)
+endif
+
 # FORGIVEN is the status of pytest that does not end `make`; 1: tests failed.
 turn = $(BIN)/pytest $(PYTEST) --turn -o cache_dir=.pytest_cache/$@ $(1) || [ $$? = "$(FORGIVEN)" ]
 without = $(addprefix --ignore=,$(1))
 
-test-native: $(VENV)/.test ## tests of the code and on the running kernel
-	nice $(call turn,tests/unit tests/golden tests/kernel $(call without,$(ROUTERS)))
+test-code: $(VENV)/.test ## tests of the code alone
+	$(call turn,tests/unit tests/golden)
 
-test-routers: $(VENV)/.test ## Router OSs, and what they do, on the running kernel
-	$(call turn,$(ROUTERS) $(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
+test-native: $(VENV)/.test ## what is made on the running kernel, and how it is changed
+	$(call turn,tests/kernel $(call without,$(ROUTERS)))
+
+test-vrs: $(VENV)/.test ## Router OSs on the running kernel
+	$(call turn,$(ROUTERS))
+
+test-routers: $(VENV)/.test ## experiments whose routers adapt, on the running kernel …
+	$(call turn,$(ADAPTATION)::test_natively $(ADAPTATION)::test_a_sweep_compares_daemons)
 
 test-private: $(VENV)/.test ## the kernel's tests again in the private kernel: what is made …
 	$(call turn,--private-kernel tests/kernel $(call without,$(CHANGES) $(ROUTERS)))
@@ -55,11 +68,14 @@ test-changes: $(VENV)/.test ## … how it is changed …
 test-daemons: $(VENV)/.test ## … and Router OSs
 	$(call turn,--private-kernel $(ROUTERS))
 
-test-adaptation: $(VENV)/.test ## experiments whose routers adapt, in the private kernel
+test-adaptation: $(VENV)/.test ## … and in the private one
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)
 
 test-commands: $(VENV)/.test ## the commands, as users call them
-	nice $(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION)))
+	$(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION) $(DOCS)))
+
+test-docs: $(VENV)/.test ## what the documents show
+	$(call turn,$(DOCS))
 
 test-experiments: $(VENV)/.test ## all other experiments, in both kernels
 	$(call turn,$(EXPERIMENTS))

@@ -39,6 +39,8 @@ def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -
     for attempt in range(TRIES):
         folder = host.folder / f"run{attempt}"
         done = host.run("run", *argv, "--out", folder, before=before)
+        if "native" in argv and "this kernel has no netem" in done.err:
+            pytest.skip("the running kernel has no netem")
         assert done.status in (0, 1), done.err
         found = result_of(folder)
         jsonschema.validate(found, result_schema())

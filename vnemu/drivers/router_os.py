@@ -79,8 +79,11 @@ def _order(node: Node, wanted: Configuration, stages: list[list[Program]]) -> Or
 
 def _bird(node: Node, wanted: Configuration) -> Order:
     configured = f"{configuration_folder('bird')}/bird.conf"
-    argv = [program("bird"), "-f", "-c", configured, "-s", f"{_RUN['bird']}/bird.ctl"]
-    bird = Program(name="bird", argv=argv, ready=f"{_RUN['bird']}/bird.ctl")
+    run = _RUN["bird"]
+    argv = [program("bird"), "-f", "-c", configured, "-s", f"{run}/bird.ctl"]
+    # It opens its socket before it reads its configuration, and writes its pid after that.
+    argv += ["-P", f"{run}/bird.pid"]
+    bird = Program(name="bird", argv=argv, ready=f"{run}/bird.pid")
     return _order(node, wanted, [[bird]])
 
 

@@ -21,6 +21,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +44,8 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.005, 0.1
 class Program(TypedDict):
     """A program that a VR runs.
 
-    ``ready`` is the file that it makes when it is ready; empty: it is when it has ended
-    with status 0.
+    ``ready`` is the socket or the file, with something in it, that it makes when it is
+    ready; empty: it is when it has ended with status 0.
     """
 
     name: str
@@ -145,6 +146,14 @@ def _make_private(network: int, order: Order) -> None:
         linux.mount(own, there, "", linux.MS_BIND)
 
 
+def _is_made(path: str) -> bool:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return False
+    return stat.S_ISSOCK(found.st_mode) or found.st_size > 0
+
+
 def _write(name: str, data: bytes) -> None:
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     while data:
@@ -209,7 +218,7 @@ class _Pid1:
 
     def _is_awaited(self, program: Program) -> bool:
         runs = program in self._running.values()
-        return runs and not (program["ready"] and os.path.exists(program["ready"]))  # noqa: PTH110
+        return runs and not (program["ready"] and _is_made(program["ready"]))
 
     def _reap(self) -> None:
         while True:

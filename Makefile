@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = -q --durations=5
-EXPERIMENTS = tests/experiments/test_experiments.py
+MEASURED = $(addprefix tests/experiments/test_,experiments.py calibrate.py sweeps.py)
 ADAPTATION = tests/experiments/test_adaptation.py
 DOCS = tests/experiments/test_docs.py
 LIFE = $(addprefix tests/kernel/test_,vr_life.py limits.py network_life.py router_life.py migrated.py)
@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint bench clean system-demo system-test system-bench test-code \
 	test-native test-vrs test-private test-changes test-daemons test-life test-commands \
-	test-docs test-routers test-adaptation test-experiments
+	test-docs test-routers test-adaptation test-experiments test-experiments-private
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -26,22 +26,22 @@ help: ## list the targets
 demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a report
 	@$(BIN)/vnemu run experiments/fig6-guarantee.yaml
 
-# Turns run side by side: most of their tests wait most of the time. Experiments, which are about
-# rates and times, come when only those are left in which routers are waited for. What fails has
-# to pass a second time, alone: it may have waited for the processor. The end lists what needed that.
+# Turns run side by side: most of their tests wait most of the time. What measures rates and times
+# comes when only those are left in which routers are waited for. What fails has to pass a second
+# time, alone: it may have waited for the processor. The end lists what needed that.
 test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=12 --output-sync=line FORGIVEN=1 \
-		test-adaptation test-routers test-experiments
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 \
+		test-adaptation test-routers test-experiments test-experiments-private
 	@cd .pytest_cache && for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
 			"$${failed%%/*}" || exit; done
 	@$(BIN)/python tests/turns.py
 
-COMPUTING = test-commands test-native test-vrs test-private test-changes test-daemons test-life \
-	test-docs test-code lint
+COMPUTING = test-commands test-native test-vrs test-private test-changes test-daemons \
+	test-life test-docs test-code lint
 ifdef FORGIVEN
-test-experiments: $(COMPUTING)
+test-experiments test-experiments-private: $(COMPUTING)
 endif
 
 # FORGIVEN is the status of pytest that does not end `make`; 1: tests failed.
@@ -69,20 +69,23 @@ test-changes: $(VENV)/.test ## … how it is changed …
 test-daemons: $(VENV)/.test ## … Router OSs …
 	$(call turn,--private-kernel $(ROUTERS))
 
-test-life: $(VENV)/.test ## … and how VRs and VNs live
+test-life: $(VENV)/.test ## … how VRs and VNs live …
 	$(call turn,--private-kernel $(LIFE))
 
 test-adaptation: $(VENV)/.test ## … and in the private one
 	$(call turn,$(ADAPTATION)::test_in_the_private_kernel)
 
 test-commands: $(VENV)/.test ## the commands, as users call them
-	$(call turn,tests/experiments $(call without,$(EXPERIMENTS) $(ADAPTATION) $(DOCS)))
+	$(call turn,tests/experiments $(call without,$(MEASURED) $(ADAPTATION) $(DOCS)))
 
 test-docs: $(VENV)/.test ## what the documents show
 	$(call turn,$(DOCS))
 
-test-experiments: $(VENV)/.test ## all other experiments, in both kernels
-	$(call turn,$(EXPERIMENTS))
+test-experiments: $(VENV)/.test ## what measures rates and times, on the running kernel …
+	$(call turn,-k 'not private' $(MEASURED))
+
+test-experiments-private: $(VENV)/.test ## … and in the private one
+	$(call turn,-k private $(MEASURED))
 
 lint: $(VENV)/.test ## style, types and the direction of imports
 	$(BIN)/ruff check

@@ -24,6 +24,12 @@ class Problem:
     message: str
     hint: str = ""
 
+    @property
+    def by_line(self) -> tuple[str, int]:
+        """File and line: what problems are sorted by, so that line 10 comes behind line 9."""
+        file, _, line = self.where.rpartition(":")
+        return (file, int(line)) if line.isdigit() else (self.where, 0)
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
         return f"{text}; {self.hint}" if self.hint else text

@@ -122,11 +122,10 @@ def _works(topology: Topology, mapping: Embedding, link: VirtualLink) -> bool:
     """Whether frames cross a VL in both directions, whichever of its paths they take."""
     if len(passing(topology, mapping, link)) < 2 or not has_carrier(topology, mapping, link):
         return False
-    underlay = topology.underlay
     return all(
-        underlay.passes(physical, before) and underlay.passes(physical, behind)
+        way.passes(topology.underlay, forward)
         for way in mapping.paths[link.path].ways
-        for physical, before, behind in way.hops()
+        for forward in (True, False)
     )
 
 

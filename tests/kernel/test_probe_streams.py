@@ -55,8 +55,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def address(lab: Lab, path: str, version: int) -> str:
-    node = lab.topology.nodes[path]
-    own = [*node.loopbacks, *(a for nic in node.nics for a in nic.addresses)]
+    own = lab.topology.nodes[path].addresses
     return str(next(each.ip for each in own if each.version == version))
 
 

@@ -14,11 +14,7 @@ from vnemu.model.overlay import Interface, Topology, VirtualNetwork
 
 
 def interfaces(network: VirtualNetwork) -> list[Interface]:
-    return [
-        interface
-        for node in network.nodes.values()
-        for interface in (*node.loopbacks, *(a for nic in node.nics for a in nic.addresses))
-    ]
+    return [interface for node in network.nodes.values() for interface in node.addresses]
 
 
 @given(topologies())

@@ -30,7 +30,7 @@ def owners(network: VirtualNetwork) -> dict[IpAddress, str]:
 
 def interfaces(network: VirtualNetwork, path: str) -> list[Interface]:
     node = network.nodes[path.split("/")[1]]
-    return [*node.loopbacks, *(a for nic in node.nics for a in nic.addresses)]
+    return list(node.addresses)
 
 
 def next_hop(

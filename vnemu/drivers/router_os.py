@@ -159,5 +159,5 @@ def version(daemon: Daemon) -> str | None:
 
 def versions(topology: Topology) -> dict[str, str | None]:
     """The versions of the daemons that the VRs of a topology run."""
-    used = (configuration(topology, node) for node in topology.nodes.values())
-    return {daemon: version(daemon) for daemon in sorted({w.daemon for w in used if w})}
+    used = {node.os.daemon for node in topology.nodes.values() if node.os.daemon}
+    return {daemon: version(daemon) for daemon in sorted(used)}

@@ -16,7 +16,7 @@ from vnemu.errors import InputError, Problem
 from vnemu.model.life import all_run, is_powered
 from vnemu.model.overlay import Topology, VirtualLink
 from vnemu.model.quality import BOTH_WAYS, Way
-from vnemu.model.underlay import PhysicalLink
+from vnemu.model.underlay import PhysicalLink, Underlay
 from vnemu.units import Rate
 
 Direction = tuple[str, bool]
@@ -64,6 +64,10 @@ class UnderlayPath:
     def hops(self) -> Iterator[tuple[str, str, str]]:
         """Each physical link with the RM before and the RM behind it, from a to b."""
         return zip(self.links, self.machines[:-1], self.machines[1:], strict=True)
+
+    def passes(self, underlay: Underlay, forward: bool) -> bool:
+        """Whether its physical links let frames pass, from a to b or (not `forward`) back."""
+        return all(underlay.passes(name, a if forward else b) for name, a, b in self.hops())
 
 
 @dataclass(frozen=True)

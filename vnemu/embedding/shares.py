@@ -115,10 +115,12 @@ def ideal_rates(granted: Granted, demands: Sequence[Demand]) -> dict[str, float]
     most = {d.name: infinity if d.rate is None else float(d.rate) for d in demands}
     rates = most
     for _ in range(_ROUNDS):
-        fresh = {
-            name: _divided(granted, demands, rates | {name: want})[name]
-            for name, want in most.items()
-        }
+        fresh = {}
+        same = _divided(granted, demands, rates)
+        for name, want in most.items():
+            raised = rates[name] != want
+            divided = _divided(granted, demands, rates | {name: want}) if raised else same
+            fresh[name] = divided[name]
         if all(abs(fresh[n] - rates[n]) < 1 or fresh[n] == rates[n] for n in rates):
             break
         rates = fresh

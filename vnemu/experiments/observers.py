@@ -169,10 +169,9 @@ def _places(topology: Topology, nodes: Mapping[str, Node]) -> dict[str, NodePlac
 
 
 def _place(topology: Topology, node: Node) -> NodePlace:
-    addresses = [*node.loopbacks, *(a for nic in node.nics for a in nic.addresses)]
     peers = {}
     for nic in node.nics:
         link = topology.links.get(nic.link)
         if link is not None:
             peers[nic.name] = link.b if link.a == node.path else link.a
-    return NodePlace(addresses=tuple(str(a.ip) for a in addresses), peers=peers)
+    return NodePlace(addresses=tuple(str(a.ip) for a in node.addresses), peers=peers)

@@ -93,10 +93,9 @@ def _passes(state: State, path: str, forward: bool) -> bool:
     link = topology.links.get(path)
     if link is None or not has_carrier(topology, mapping, link):
         return False
-    underlay = topology.underlay
+    ways = mapping.paths[path].ways
     return ("forward" if forward else "backward") in passing(topology, mapping, link) and any(
-        all(underlay.passes(name, a if forward else b) for name, a, b in way.hops())
-        for way in mapping.paths[path].ways
+        way.passes(topology.underlay, forward) for way in ways
     )
 
 
@@ -151,9 +150,7 @@ def _version(topology: Topology, node: str, wanted: Literal[4, 6] | None) -> Lit
 
 
 def _address(topology: Topology, node: str, version: int) -> str:
-    found = topology.nodes[node]
-    interfaces = [*found.loopbacks, *(a for nic in found.nics for a in nic.addresses)]
-    return str(next(i.ip for i in interfaces if i.version == version))
+    return str(next(a.ip for a in topology.nodes[node].addresses if a.version == version))
 
 
 def _flow(

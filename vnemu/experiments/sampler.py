@@ -89,6 +89,7 @@ class LinkCounters:
     def __init__(self, lab: Lab) -> None:
         self._sockets: dict[str, NetlinkSocket] = {}
         self._totals: dict[tuple[str, str], _Total] = {}
+        self._spread: set[tuple[str, str]] = set()
         self.follow(lab)
 
     def follow(self, lab: Lab) -> None:
@@ -101,6 +102,8 @@ class LinkCounters:
         for name in [*self._shaped, *([FABRIC] if self._patched else [])]:
             if name not in self._sockets:
                 self._sockets[name] = lab.kernel.inside(name, NetlinkSocket)
+        places = (place for entries in self._shaped.values() for place in entries)
+        self._spread |= {(place.link, place.direction) for place in places if place.path}
 
     def _add(self, lab: Lab, path: str, *, forward: bool) -> None:
         link = lab.topology.links[path]
@@ -133,9 +136,9 @@ class LinkCounters:
 
     def octets_by_path(self) -> Iterator[tuple[str, str, str, int]]:
         """VL, direction, path and octets as last read, of VLs over several paths."""
-        for (link, direction), total in self._totals.items():
-            for path, octets in total.octets().items():
-                yield link, direction, path, octets
+        for key in self._spread.intersection(self._totals):
+            for path, octets in self._totals[key].octets().items():
+                yield *key, path, octets
 
     def _read(self) -> Iterator[tuple[_Shaped | _Patched, tc.Counters]]:
         for name, entries in self._shaped.items():

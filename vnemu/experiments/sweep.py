@@ -161,10 +161,10 @@ def _samples(
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
             continue
-        for text in (*_meaning(loaded, samples[-1]), repr(sorted(loaded.topology.texts.items()))):
+        for text in _meaning(loaded, samples[-1]):
             digest.update(text.encode())
     if problems:
-        raise InputError(sorted(problems, key=_in_file))
+        raise InputError(sorted(problems, key=lambda problem: problem.by_line))
     return tuple(samples), digest.hexdigest()
 
 
@@ -173,11 +173,6 @@ def _meaning(loaded: LoadedExperiment, experiment: Experiment) -> Iterator[str]:
     yield from resolved_texts(loaded, experiment)
     yield from (repr(trace) for trace in loaded.traces.values())
     yield from (repr(file) for file in loaded.topology.texts.values())
-
-
-def _in_file(problem: Problem) -> tuple[str, int]:
-    source, _, line = problem.where.rpartition(":")
-    return (source, int(line)) if line.isdigit() else (problem.where, 0)
 
 
 def claim_sweep(sweep: Sweep, folder: Path) -> None:

@@ -95,6 +95,11 @@ class Node:
         """network/name."""
         return f"{self.network}/{self.name}"
 
+    @property
+    def addresses(self) -> tuple[Interface, ...]:
+        """All its addresses, loopbacks first."""
+        return (*self.loopbacks, *(a for nic in self.nics for a in nic.addresses))
+
 
 @dataclass(frozen=True)
 class VirtualLink:

@@ -34,7 +34,7 @@ def resolve(loaded: Loaded[TopologyDoc]) -> Topology:
     """
     problems = check(loaded)
     if problems:
-        raise InputError(sorted(problems, key=lambda p: _by_line(p.where)))
+        raise InputError(sorted(problems, key=lambda problem: problem.by_line))
     networks = {
         name: network_of(name, number, loaded) for number, name in enumerate(loaded.doc.networks)
     }
@@ -60,11 +60,6 @@ def qualities(doc: PhysicalLinkDoc | VirtualLinkDoc, plain: Q) -> tuple[Q, Q]:
 def declared_paths(doc: VirtualLinkDoc) -> tuple[tuple[str, ...], ...]:
     """The paths that a document asks for; none: one is chosen."""
     return tuple(tuple(path) for path in ([doc.path] if doc.path else doc.paths))
-
-
-def _by_line(where: str) -> tuple[str, int]:
-    file, _, line = where.rpartition(":")
-    return (file, int(line)) if line.isdigit() else (where, 0)
 
 
 def _underlay(loaded: Loaded[TopologyDoc]) -> Underlay:

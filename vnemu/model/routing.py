@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
 
-from vnemu.schema.routing import Daemon, Protocol
+from vnemu.schema.routing import SILENT, Daemon, Protocol
 from vnemu.units import Duration
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
 
 IGPS: frozenset[Protocol] = frozenset({"ospf", "rip", "babel", "isis"})
 """The protocols of the inside of an autonomous system."""
-_IDLE: frozenset[Protocol] = frozenset({"static", "none"})
 
 ZERO = IPv4Address(0)
 """No router ID; and the OSPF area that all others join, the backbone."""
@@ -135,7 +134,7 @@ class RouterOs:
     @property
     def is_dynamic(self) -> bool:
         """Whether it speaks with its neighbours."""
-        return not _IDLE.issuperset(self.protocols)
+        return not SILENT.issuperset(self.protocols)
 
     @property
     def igps(self) -> tuple[Protocol, ...]:

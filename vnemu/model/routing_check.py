@@ -15,7 +15,7 @@ from vnemu.model.ends import loopbacks_of
 from vnemu.model.router_os import daemon_of, merged, router_id, timers
 from vnemu.model.routing import ZERO, Protocol
 from vnemu.model.routing_limits import BFD, BFD_INTERVAL, COSTS, LACKING, PATIENCE, TIMERS
-from vnemu.schema.routing import BfdDoc, Daemon, RouterRoutingDoc, RoutingDoc
+from vnemu.schema.routing import SILENT, BfdDoc, Daemon, RouterRoutingDoc, RoutingDoc
 from vnemu.schema.topology import NetworkDoc, RouterDoc, VirtualLinkDoc
 from vnemu.units import Duration
 
@@ -45,7 +45,7 @@ class _Router:
 
     @property
     def is_dynamic(self) -> bool:
-        return bool({"static", "none"}.isdisjoint(self.protocols))
+        return SILENT.isdisjoint(self.protocols)
 
     def has(self, key: str) -> bool:
         """Whether the VR itself says it, not its network."""
@@ -195,7 +195,7 @@ def _check_use(
 
 def _spoken(doc: RouterRoutingDoc) -> str:
     protocols = " and ".join(doc.protocols)
-    if {"static", "none"}.isdisjoint(doc.protocols):
+    if SILENT.isdisjoint(doc.protocols):
         return f"{protocols} in {daemon_of(doc)}"
     return protocols
 

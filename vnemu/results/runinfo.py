@@ -42,7 +42,7 @@ class FlowInfo(Record):
 
 
 class ProbeInfo(Record):
-    """One stream of pings."""
+    """One stream of pings, the base of all streams."""
 
     name: str
     from_: Annotated[str, _from()]
@@ -51,14 +51,9 @@ class ProbeInfo(Record):
     ip: Literal[4, 6]
 
 
-class StreamInfo(Record):
+class StreamInfo(ProbeInfo):
     """One stream of UDP probes, both ways; ``size_bytes`` of payload."""
 
-    name: str
-    from_: Annotated[str, _from()]
-    to: str
-    interval_s: float
-    ip: Literal[4, 6]
     size_bytes: int = 32
 
 

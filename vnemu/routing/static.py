@@ -75,9 +75,8 @@ def _subnets(graph: _Graph) -> dict[str, list[tuple[int, int, int]]]:
     """What each node has, as (version, first address, prefix length)."""
     found: dict[str, list[tuple[int, int, int]]] = {}
     for path, node in graph.nodes.items():
-        interfaces = [*node.loopbacks, *(a for nic in node.nics for a in nic.addresses)]
         found[path] = [
-            (i.version, int(i.network.network_address), i.network.prefixlen) for i in interfaces
+            (a.version, int(a.network.network_address), a.network.prefixlen) for a in node.addresses
         ]
     return found
 

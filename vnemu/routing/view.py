@@ -147,11 +147,11 @@ class View:
     def own_prefixes(self, version: int) -> list[IpNetwork]:
         """What its autonomous system is made of: it announces that, and what it is told by BGP."""
         mine = [
-            i.network
+            a.network
             for node in self._inside().values()
             if node.os.asn in (None, self.os.asn)
-            for i in (*node.loopbacks, *(a for nic in node.nics for a in nic.addresses))
-            if i.version == version
+            for a in node.addresses
+            if a.version == version
         ]
         return list(collapse_addresses(mine))  # type: ignore[type-var]
 

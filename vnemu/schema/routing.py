@@ -12,6 +12,8 @@ from vnemu.units import Duration
 
 Protocol = Literal["static", "none", "ospf", "bgp", "rip", "babel", "isis"]
 Daemon = Literal["bird", "frr"]
+SILENT: frozenset[Protocol] = frozenset({"static", "none"})
+"""They speak with nobody."""
 
 LAST_AS = 2**32 - 1
 HIGHEST_COST = 2**24 - 1

@@ -15,7 +15,7 @@ from vnemu.schema.document import Document
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.load import LoadedExperiment, Override, load_experiment
 from vnemu.schema.nodes import Child, Data, Node, mapping_node, read_tree
-from vnemu.schema.routing import RoutingDoc
+from vnemu.schema.routing import SILENT, RoutingDoc
 from vnemu.schema.wording import Finding, Mark, in_file_order, instead_of, short
 
 MOST_RUNS = 10_000
@@ -23,7 +23,6 @@ MOST_RUNS = 10_000
 _SETTLED = ("name", "kernel", "repeat", "sweep")
 """Keys of an experiment that are the same in all runs of a sweep."""
 _PATHS = ("underlay", "networks", "topology")
-_NOT_DYNAMIC = (None, "static", "none")
 _NOTHING = Mark("sweep")
 
 
@@ -187,4 +186,4 @@ def _protocol(routing: Child | None) -> Data:
 
 def _is_dynamic(protocol: Data) -> bool:
     spoken = protocol if isinstance(protocol, list) else [protocol]
-    return not all(each in _NOT_DYNAMIC for each in spoken)
+    return not all(each is None or each in SILENT for each in spoken)

@@ -52,6 +52,7 @@ def written(folder: Path) -> RunWriter:
         writer.flow(step / 10, "a", step * 1000, step * 1001)
         writer.link(step / 10, "a/core", "r1>r2", step * 1100, step, 0, 7)
         writer.path(step / 10, "a/core", "r1>r2", "rm1-rm2", step * 500)
+        writer.sampled()
     writer.probe(1.0, "p", 0, 9.5)
     writer.probe(1.01, "p", 1, None)
     writer.route(-0.1, "a/r1", "there", "10.0.0.0/30", ["10.1.0.1@eth0", "@eth1"], "bird", 32)

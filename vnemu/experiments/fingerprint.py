@@ -47,8 +47,8 @@ _FORGETTING = 0.9
 _MARGIN_S = 0.002
 _CALM_S = 0.5
 """It leaves the first moments after a change to the routers and their probes."""
-_REST = 4.0
-"""After each step it waits this many times as long as the step took."""
+_REST = 19.0
+"""After each step it waits this many times as long as the step took: there may be one processor."""
 
 
 class Looker:

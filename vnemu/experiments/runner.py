@@ -38,6 +38,7 @@ _TICK_S = 0.25
 _ROOM_FOR_TICK_S = 0.005
 _LATEST_TICK_S = 2.0
 _SWITCH_S = 0.0005
+_LIKE_OTHERS = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
 _TOLD_EVERY_S, _FAULT_TOLD_EVERY_S = 1.0, 0.2
 
 
@@ -333,9 +334,18 @@ class _Run:
             overdue = self._clock() - self._tick_at
             if overdue >= 0 and (left > _ROOM_FOR_TICK_S or overdue > _LATEST_TICK_S):
                 self._tick(sampler)
-            elif not self._ideals.work(left) and not self._observers.work(left):
+            elif not self._work_aside(left):
                 idle = min(-overdue, self._observers.idle_s)
                 time.sleep(min(left, max(idle, _ROOM_FOR_TICK_S)))
+
+    def _work_aside(self, left: float) -> bool:
+        """Do what can wait, if there is any, without going before the programs of the lab."""
+        policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
+        try:
+            return self._ideals.work(left) or self._observers.work(left)
+        finally:
+            os.sched_setscheduler(0, policy, priority)
 
     def _tick(self, sampler: Sampler) -> None:
         """See after all that runs by itself."""

@@ -235,6 +235,7 @@ class Sampler:
             self._last[name] = (at, received.arrived)
         with self._lock:
             self._sample_links()
+        self._writer.sampled()
         self._also()
 
     def _sample_links(self) -> None:

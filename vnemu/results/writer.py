@@ -33,6 +33,9 @@ COLUMNS = {
 }
 JOURNAL = "journal.jsonl"
 STREAMS = "streams.bin"
+_SAMPLED = {"flows.csv", "links.csv", "paths.csv"}
+"""A line at a time, these would be most of the system calls of a run."""
+_MUCH = 1 << 20
 
 
 def claim_folder(folder: Path) -> None:
@@ -55,7 +58,9 @@ def claim_folder(folder: Path) -> None:
 
 
 class RunWriter:
-    """The record of one run. Every line is with the kernel when the call returns.
+    """The record of one run.
+
+    Every line is with the kernel when the call returns, those of a sample when it is complete.
 
     All times are seconds since the start of the experiment (t0). Calls may come from
     several threads.
@@ -98,10 +103,13 @@ class RunWriter:
             (self.folder / name).parent.mkdir(mode=0o755, exist_ok=True)
             (self.folder / name).write_bytes(raw)
         for name in (JOURNAL, *COLUMNS):
-            # Line buffered: a killed process loses at most the line it was writing.
-            self._files[name] = (self.folder / name).open("w", buffering=1, encoding="utf-8")
+            # By the line: a killed process loses at most what it was writing.
+            buffering = _MUCH if name in _SAMPLED else 1
+            file = (self.folder / name).open("w", buffering=buffering, encoding="utf-8")
+            self._files[name] = file
         for name, columns in COLUMNS.items():
             self._line(name, columns)
+        self.sampled()
         text = info.model_dump_json(by_alias=True, indent=2)
         write_atomic(self.folder / "run.json", text + "\n")
 
@@ -160,6 +168,12 @@ class RunWriter:
     def path(self, time_s: float, link: str, direction: str, path: str, bytes_: int) -> None:
         """What a VL over several paths has sent in one direction on one of them."""
         self._line("paths.csv", f"{time_s:.6f},{link},{direction},{path},{bytes_}")
+
+    def sampled(self) -> None:
+        """A sample of flows, links and paths is complete: it reaches its files, in one piece."""
+        with self._lock:
+            for name in _SAMPLED & self._files.keys():
+                self._files[name].flush()
 
     def probe(self, time_s: float, probe: str, seq: int, rtt_ms: float | None) -> None:
         """A ping sent at `time_s`; `rtt_ms` is None when it is known to be lost."""

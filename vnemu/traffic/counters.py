@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from vnemu.drivers.bpf import attach
-from vnemu.drivers.netlink import NetlinkSocket, attributes
+from vnemu.drivers.netlink import NetlinkSocket, Request, attributes
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _INET_DIAG_INFO = 2
 _DIAG_REQUEST = struct.Struct("=BBBxI48s")
+_DIAG_ID = slice(4, 52)
 _DIAG_ANSWER = struct.Struct("=BBBBHH")
 _DIAG_ANSWER_SIZE = 72
 _ALL_STATES = 0xFFF
@@ -52,6 +54,8 @@ class Counter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _TcpSocket:
+    family: int
+    identity: bytes
     state: int
     local_port: int
     remote_port: int
@@ -74,20 +78,17 @@ class TcpDiagnosis:
         return [*self._listed(socket.AF_INET), *self._listed(socket.AF_INET6)]
 
     def _listed(self, family: int) -> list[_TcpSocket]:
-        extensions = 1 << (_INET_DIAG_INFO - 1)
-        request = _DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, extensions, _ALL_STATES, bytes(48))
-        found = []
-        for answer in self._socket.dump(_SOCK_DIAG_BY_FAMILY, request):
-            _, state, _, _, local, remote = _DIAG_ANSWER.unpack_from(answer)
-            info = attributes(answer, _DIAG_ANSWER_SIZE).get(_INET_DIAG_INFO, b"")
-            received = segments = 0
-            if len(info) >= _DATA_SEGMENTS_IN + 4:
-                received = struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0]
-                segments = struct.unpack_from("=I", info, _DATA_SEGMENTS_IN)[0]
-            found.append(
-                _TcpSocket(state, socket.ntohs(local), socket.ntohs(remote), received, segments)
-            )
-        return found
+        answers = self._socket.dump(_SOCK_DIAG_BY_FAMILY, _request(family, bytes(48)))
+        return [_tcp_socket(answer) for answer in answers]
+
+    def again(self, sockets: Iterable[_TcpSocket]) -> list[_TcpSocket]:
+        """Those of `sockets` that still exist, as they are now.
+
+        A list takes the kernel a walk through all connections of all namespaces; this
+        finds each where it is.
+        """
+        asked = [Request(_SOCK_DIAG_BY_FAMILY, 0, _request(s.family, s.identity)) for s in sockets]
+        return [_tcp_socket(answer) for answer in self._socket.query(asked) if answer is not None]
 
     def listening(self, port: int) -> bool:
         """Whether a server waits on `port`."""
@@ -98,24 +99,46 @@ class TcpDiagnosis:
         self._socket.close()
 
 
+def _request(family: int, identity: bytes) -> bytes:
+    extensions = 1 << (_INET_DIAG_INFO - 1)
+    return _DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, extensions, _ALL_STATES, identity)
+
+
+def _tcp_socket(answer: bytes) -> _TcpSocket:
+    family, state, _, _, local, remote = _DIAG_ANSWER.unpack_from(answer)
+    info = attributes(answer, _DIAG_ANSWER_SIZE).get(_INET_DIAG_INFO, b"")
+    received = segments = 0
+    if len(info) >= _DATA_SEGMENTS_IN + 4:
+        received = struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0]
+        segments = struct.unpack_from("=I", info, _DATA_SEGMENTS_IN)[0]
+    ports = socket.ntohs(local), socket.ntohs(remote)
+    return _TcpSocket(family, answer[_DIAG_ID], state, *ports, received, segments)
+
+
 class TcpCounter:
     """The bytes that came in on a server's port, over all its connections.
 
     Parameters:
         payload: bytes of payload in a full segment.
+        connections: how many there will be; once as many are there, no others are looked for.
     """
 
-    def __init__(self, port: int, payload: int) -> None:
+    def __init__(self, port: int, payload: int, connections: int) -> None:
         self._diagnosis = TcpDiagnosis()
         self._port = port
         self._payload = payload
+        self._connections = connections
+        self._open: list[_TcpSocket] = []
         self._seen: dict[int, tuple[int, int]] = {}
 
     def read(self) -> Received:
         """See `Counter.read`; a connection that has ended keeps its last value."""
-        for found in self._diagnosis.sockets():
-            if found.local_port == self._port and found.state != _LISTEN:
-                self._seen[found.remote_port] = (found.received, found.data_segments)
+        self._open = self._diagnosis.again(self._open) if self._open else []
+        if len(self._open) < self._connections:
+            there = self._diagnosis.sockets()
+            self._open = [s for s in there if s.local_port == self._port and s.state != _LISTEN]
+        for found in self._open:
+            self._seen[found.remote_port] = (found.received, found.data_segments)
         goodput = sum(received for received, _ in self._seen.values())
         return Received(goodput, sum(n for _, n in self._seen.values()) * self._payload)
 

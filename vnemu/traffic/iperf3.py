@@ -118,7 +118,8 @@ class Flow:
     def _new_counter(self) -> Counter:
         payload, _ = self.spec.frame_payload
         if self.spec.protocol == "tcp":
-            return TcpCounter(self.spec.port, payload)
+            control = 1
+            return TcpCounter(self.spec.port, payload, control + self.spec.parallel)
         return UdpCounter(self.spec.nic, self.spec.version, self.spec.port, payload)
 
     def _start(self, node: Node, log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:

@@ -7,7 +7,8 @@ PYTEST = -q --durations=5
 MEASURED = $(addprefix tests/experiments/test_,experiments.py calibrate.py sweeps.py)
 ADAPTATION = tests/experiments/test_adaptation.py
 DOCS = tests/experiments/test_docs.py
-LIFE = $(addprefix tests/kernel/test_,vr_life.py limits.py network_life.py router_life.py migrated.py)
+LIFE = $(addprefix tests/kernel/test_,vr_life.py limits.py network_life.py router_life.py migrated.py \
+	undone.py)
 ROUTERS = $(addprefix tests/kernel/test_,router_os.py converge.py observers.py probe_streams.py)
 CHANGES = $(wildcard tests/kernel/test_live_*.py) tests/kernel/test_lab_verbs.py \
 	tests/kernel/test_conformance.py tests/kernel/test_capsule.py

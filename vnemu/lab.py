@@ -207,27 +207,43 @@ class Lab(LabVerbs):
         assert routers is not None, "a lab that is up has it"
         before = self.state
         routers.check(before, after)
-        routers.before_batch(before, after)
         try:
-            self._replan(after, changed_fragments(before, after))
-            routers.after_batch(before, after)
+            routers.before_batch(before, after)
+            self._replan(
+                after,
+                changed_fragments(before, after),
+                partial(routers.begin, before, after),
+                partial(routers.after_batch, before, after),
+            )
         except BaseException as error:
-            _try(error, self._back_to, before)
-            _try(error, routers.take_back, before, after)
+            _take_back(error, routers, before, after)
             raise
 
-    def _back_to(self, before: State) -> None:
-        if self.state is not before:
-            self._replan(before, changed_fragments(self.state, before))
+    def _replan(
+        self,
+        after: State,
+        only: Iterable[FragmentKey] | None,
+        begin: Callable[[], None] = lambda: None,
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The one road to the kernel: plan, difference, apply, observe; undo on failure.
 
-    def _replan(self, after: State, only: Iterable[FragmentKey] | None) -> None:
-        """The one road to the kernel: plan, difference, apply, observe; undo on failure."""
+        Parameters:
+            begin: called when all is there that is new; nothing is removed yet.
+            finish: called when all is done.
+        """
         fresh = build(after.topology, after.mapping, only, after.granted)
         have = {key: self.plan.fragments.get(key, {}) for key in fresh.fragments}
         actions = diff(fresh.fragments, have)
         self._sink(Progress("set up", 0, len(actions)))
         queues, flight = draining(actions, self.state, after)
-        transact(self.kernel, actions, queues, flight, self._teller(after.notes))
+        tell = self._teller(after.notes)
+
+        def switched() -> None:
+            tell()
+            begin()
+
+        transact(self.kernel, actions, queues, flight, switched, finish)
         self.state = after
         self.plan = self.plan.updated(fresh.fragments)
         self._sink(Progress("set up", len(actions), len(actions)))
@@ -244,12 +260,12 @@ class Lab(LabVerbs):
         return tell
 
 
-def _try(error: BaseException, step: Callable[..., None], *arguments: State) -> None:
-    """Take a step back after `error`, which says it if that does not work either."""
+def _take_back(error: BaseException, routers: Routers, before: State, after: State) -> None:
+    """Take processes back after `error`, which says it if that does not work either."""
     try:
-        step(*arguments)
+        routers.take_back(before, after)
     except Exception as another:
-        error.add_note(f"undoing it did not work either: {another}")
+        error.add_note(f"not all is as before: {another}")
 
 
 def _tell_progress(sink: Sink, step: str, done: int, total: int) -> None:

@@ -123,6 +123,8 @@ class LabVerbs(ABC):
             paths: several paths for a VL to be aggregated over, instead of `path`.
             to: the RM for a VR; None to have one chosen.
         """
+        if sum(bool(way) for way in (path, avoid, paths, to)) > 1:
+            raise InputError(f"move {name}: give one of path=, paths=, avoid= and to=")
         if to is not None:
             self.do(MoveRouter(name, to))
             return

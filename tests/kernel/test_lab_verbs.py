@@ -21,6 +21,9 @@ from vnemu.errors import InputError, KernelRefused
 from vnemu.events import Note
 from vnemu.lab import Lab
 from vnemu.model.change import Change
+from vnemu.schema.topology import VirtualLinkDoc
+from vnemu.schema.violations import read
+from vnemu.verbs.existence import Add, Remove
 from vnemu.verbs.faults import Cut
 from vnemu.verbs.paths import Move
 from vnemu.verbs.quality import Reshape
@@ -289,6 +292,13 @@ class TestExistence:
         lab.remove("a/core")
         assert nic not in interfaces(lab, "a/r1")
         assert wrong(lab) == []
+
+    def test_one_goes_and_another_of_its_name_comes_in_one_batch(self, lab: Lab) -> None:
+        again = read(VirtualLinkDoc, {"endpoints": ["r1", "r2"], "ipv4": "10.0.0.0/30"})
+        lab.do(Remove("a/core"), Add("a/core", again))
+        assert wrong(lab) == []
+        assert carrier(lab, "a/r1", lab.topology.links["a/core"].a_nic)
+        assert ping(lab, "a/r1", str(lab.topology.nodes["a/r2"].nics[-1].addresses[0].ip))
 
     def test_a_link_comes_back_under_its_name(self, lab: Lab) -> None:
         for _ in range(3):

@@ -67,6 +67,7 @@ def be(lab: Lab, there: NamespaceRouters, path: str, state: str) -> None:
 def change(lab: Lab, there: NamespaceRouters, after: State) -> None:
     there.check(lab.state, after)
     there.before_batch(lab.state, after)
+    there.begin(lab.state, after)
     there.after_batch(lab.state, after)
     lab.state = after
 
@@ -210,8 +211,7 @@ class TestPause:
         with lab_of(STATIC, tmp_path) as lab:
             process = lab["a/r1"].popen("sleep", "100")
             be(lab, routers(lab), "a/r1", "paused")
-        process.kill()
-        process.wait()
+        assert process.wait(5) != 0  # what waits for it outside of the VR was stopped too
 
 
 @pytest.mark.parametrize("daemon", ["bird", "frr"])

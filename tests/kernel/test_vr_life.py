@@ -239,7 +239,7 @@ class TestExistence:
         assert "via" in shown, shown
 
     def test_what_hangs_on_it(self, lab: Lab) -> None:
-        with pytest.raises(InputError, match="a/c1 hang"):
+        with pytest.raises(InputError, match="a/c1 live behind it"):
             lab.destroy("a/r2")
         lab.destroy("a/c1")
         lab.destroy("a/r2")
@@ -280,7 +280,7 @@ class TestRefusal:
         assert steps >= 1
         assert wrong(lab) == []
 
-    @pytest.mark.parametrize("step", ["before_batch", "after_batch"])
+    @pytest.mark.parametrize("step", ["before_batch", "begin", "after_batch"])
     @pytest.mark.parametrize("verb", VERBS)
     def test_processes_that_cannot(
         self, lab: Lab, verb: str, step: str, monkeypatch: pytest.MonkeyPatch

@@ -6,15 +6,19 @@ import pytest
 
 from tests.unit.test_verbs import RING, filled, new_link, next_plan, planned, ring, state_of
 from vnemu.errors import InputError
+from vnemu.lab import Lab
 from vnemu.model.life import TRANSITIONS, Transition
 from vnemu.model.overlay import NodeState
-from vnemu.plan.diff import diff
+from vnemu.plan.diff import apply, diff
 from vnemu.plan.objects import Block, Patch, Tunnel, Veth
+from vnemu.schema.resources import LimitsDoc
 from vnemu.schema.topology import RouterDoc
 from vnemu.schema.violations import read
 from vnemu.verbs.existence import Add, AddNic, Remove
 from vnemu.verbs.faults import Fail
 from vnemu.verbs.life import Copy, Create, Destroy, MoveRouter, Pause, Resume, Start, Stop
+from vnemu.verbs.limits import Limit
+from vnemu.verbs.networks import PauseNetwork
 from vnemu.verbs.paths import Move
 from vnemu.verbs.state import Verb, carry_out
 
@@ -77,7 +81,8 @@ class TestStates:
 
     def test_back_again_all_is_as_before(self) -> None:
         before = ring()
-        after = carry_out(before, [Pause("a/r1"), Stop("a/h"), Resume("a/r1"), Start("a/h")])
+        after = carry_out(before, [Pause("a/r1"), Stop("a/h"), Resume("a/r1")])
+        after = carry_out(after, [Start("a/h")])
         assert after.topology == before.topology
         assert filled(next_plan(planned(before), before, after)) == filled(planned(before))
 
@@ -180,7 +185,8 @@ class TestExistence:
 
     def test_the_others_keep_their_routes(self) -> None:
         before = ring()
-        after = carry_out(before, [Destroy("a/h"), Destroy("a/r2"), create("a/r2")])
+        after = carry_out(before, [Destroy("a/h"), Destroy("a/r2")])
+        after = carry_out(after, [create("a/r2")])
         kept = ("node", "a/r3")
         routes = [k for k in planned(before).fragments[kept] if k[0] == 6]
         assert routes
@@ -220,7 +226,7 @@ class TestExistence:
     @pytest.mark.parametrize(
         ("verb", "words"),
         [
-            (Destroy("a/r2"), "a/h hang on it"),
+            (Destroy("a/r2"), "a/h live behind it; first destroy a/h"),
             (Destroy("a/r8"), "no node 'a/r8'"),
             (create("a/r1"), "a node 'a/r1' already"),
             (create("b/r1"), "no network 'b'"),
@@ -255,3 +261,78 @@ def test_in_words() -> None:
         "move a/r1 to rm2",
         "destroy a/r1",
     ]
+
+
+class TestOneChange:
+    """All verbs of a change happen at once: what is there before and after it goes on."""
+
+    @pytest.mark.parametrize(
+        ("verbs", "words"),
+        [
+            ([Destroy("a/r3"), create("a/r3")], "a/r3 is destroyed and created in one change"),
+            ([Destroy("a/r3"), Copy("a/r1", "a/r3")], "a/r3 is destroyed and created in one"),
+            ([Stop("a/r3"), Start("a/r3")], "a/r3 is stopped and started in one change"),
+            ([Stop("a/r3"), Destroy("a/r3"), create("a/r3")], "a/r3 is destroyed and created"),
+            ([create("a/r8"), Copy("a/r8", "a/r9")], "a/r8 is made and copied in one change"),
+            ([Copy("a/r1", "a/r8"), Copy("a/r8", "a/r9")], "a/r8 is made and copied in one"),
+        ],
+    )
+    def test_nothing_begins_anew_in_it(self, verbs: list[Verb], words: str) -> None:
+        with pytest.raises(InputError, match=f"{words}.*; make two of it, one after the other"):
+            carry_out(ring(), verbs)
+
+    def test_in_two_it_does(self) -> None:
+        state = carry_out(ring(), [Destroy("a/r3")])
+        state = carry_out(state, [create("a/r3"), Stop("a/r1")])
+        state = carry_out(state, [Copy("a/r3", "a/r9"), Start("a/r1")])
+        assert {"a/r3", "a/r9"} <= set(state.topology.nodes)
+
+    def test_what_comes_may_go_in_it(self) -> None:
+        before = ring()
+        after = carry_out(before, [create("a/r9"), Destroy("a/r9")])
+        assert after.topology == before.topology
+
+    def test_a_copy_replaces_its_original(self) -> None:
+        after = carry_out(ring(), [Copy("a/r1", "a/r9"), Destroy("a/r1")])
+        assert "a/r1" not in after.topology.nodes
+        assert after.topology.nodes["a/r9"].copied_from == "a/r1"
+
+    def test_a_link_goes_and_another_of_its_name_comes(self) -> None:
+        before = ring()
+        after = carry_out(before, [Remove("a/core"), Add("a/core", new_link("r1", "r3"))])
+        have = planned(before).fragments
+        fresh = next_plan(planned(before), before, after)
+        assert filled(fresh) == filled(planned(after))
+        assert apply(planned(before).objects(), diff(fresh.fragments, have)) == fresh.objects()
+        old, new = before.mapping.paths["a/core"], after.mapping.paths["a/core"]
+        assert old.number != new.number or old.machines != new.machines
+
+
+class TestWrongNames:
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [
+            (Pause("a"), "'a' is a network, not a VR or host; name one of it, like a/r1"),
+            (Destroy("a"), "'a' is a network, not a VR or host"),
+            (AddNic("a"), "'a' is a network, not a VR or host"),
+            (Resume("a/core"), "'a/core' is a virtual link, not a VR or host"),
+            (MoveRouter("a/core", "rm2"), "'a/core' is a virtual link, not a VR or host"),
+            (Move("a/r1", ("rm1", "rm2")), "'a/r1' is a VR or host: paths are of virtual links"),
+            (Copy("a/r1", "a/r2"), "there is a node 'a/r2' already; give it another name"),
+            (Limit("a/r1", read(LimitsDoc, {})), "no limit of a/r1 is named; give any of cpu"),
+            (Limit("a/r9", read(LimitsDoc, {"cpu": "50%"})), "there is no node 'a/r9'"),
+        ],
+    )
+    def test_it_is_said_what_it_is(self, verb: Verb, words: str) -> None:
+        with pytest.raises(InputError, match=words):
+            carry_out(ring(), [verb])
+
+    def test_one_way_to_move(self) -> None:
+        lab = Lab(ring().topology, ring().mapping)
+        with pytest.raises(InputError, match="move a/r1: give one of path=, paths=, avoid= and to"):
+            lab.move("a/r1", to="rm2", avoid=["rm3"])
+
+    def test_nothing_starts_in_a_paused_network(self) -> None:
+        paused = carry_out(ring(), [PauseNetwork("a")])
+        with pytest.raises(InputError, match="a/r9 is in the paused network a; resume that first"):
+            carry_out(paused, [create("a/r9")])

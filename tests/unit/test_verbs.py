@@ -364,12 +364,23 @@ def _between(routers: list[str], quality: Data) -> VirtualLinkDoc:
     return new_link(own[0], own[-1], **quality)
 
 
+def _back_again(data: st.DataObject, state: State, batch: list[Verb]) -> list[Verb]:
+    """A link of the same name in place of one that the batch removes."""
+    routers = sorted(n.path for n in state.topology.nodes.values() if n.kind == "router")
+    return [
+        Add(verb.link, _between(data.draw(st.permutations(routers)), data.draw(QUALITIES)))
+        for verb in batch
+        if isinstance(verb, Remove) and verb.link.startswith("a/") and data.draw(st.booleans())
+    ]
+
+
 def changes(data: st.DataObject, most: int = 6) -> list[tuple[State, State]]:
     """The states before and after some changes of one or two verbs each, refused ones left out."""
     state = data.draw(states())
     found = []
     for _ in range(data.draw(st.integers(1, most))):
         batch = data.draw(st.lists(verbs(state), min_size=1, max_size=2))
+        batch += _back_again(data, state, batch)
         try:
             after = carry_out(state, batch)
         except InputError:

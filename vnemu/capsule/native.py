@@ -5,9 +5,11 @@
         -> supervisor (pid 1 inside, reaps)
           -> the program goes on here
 
-Keeper and supervisor die with their parent (PR_SET_PDEATHSIG), all of the capsule
-dies with the supervisor (it is pid 1 of a pid namespace), and the namespaces go with
-their last process: nothing is left on the host whatever is killed.
+The supervisor dies with its parent (PR_SET_PDEATHSIG), and the keeper ends it when its
+own dies; all of the capsule dies with the supervisor (it is pid 1 of a pid namespace),
+and the namespaces go with their last process. What a lab had made outside of them
+(`vnemu.capsule.remains`) keeper and caller remove then: nothing is left on the host
+whatever is killed.
 
 The keeper is a process of its own because a process with threads, as numpy makes
 them, may not enter a user namespace: after a fork there is one thread.
@@ -25,7 +27,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from vnemu import linux
-from vnemu.capsule import private
+from vnemu.capsule import private, remains
 from vnemu.errors import MissingCapability
 
 _NAMESPACES = (
@@ -37,6 +39,8 @@ _NAMESPACES = (
 )
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _AWAITED = (signal.SIGINT, *_FORWARDED)
+_ORPHANED = signal.SIGCONT
+"""What the kernel sends the keeper when the caller dies: it reaches a stopped one too."""
 
 _KILLED = 128 + signal.SIGKILL
 _READY = "ready"
@@ -94,6 +98,8 @@ def _allow_many_files() -> None:
 def _part() -> None:
     answer, question = os.pipe()
     terminal = _terminal()
+    remains.open_register()
+    caller = os.getpid()
     keeper = os.fork()
     if keeper:
         os.close(question)
@@ -101,9 +107,10 @@ def _part() -> None:
         code = _wait_outside(keeper)
         if code == _KILLED:
             _restore(terminal)
+        remains.take_away()
         os._exit(code)
     os.close(answer)
-    _keep(question)
+    _keep(question, caller)
 
 
 def _await_namespaces(keeper: int, answer: int) -> None:
@@ -122,9 +129,12 @@ def _await_namespaces(keeper: int, answer: int) -> None:
         )
 
 
-def _keep(question: int) -> None:
+def _keep(question: int, caller: int) -> None:
     """The keeper: make the namespaces, and wait for pid 1 in them."""
-    linux.die_with_parent(signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [_ORPHANED])
+    linux.die_with_parent(_ORPHANED)
+    if os.getppid() != caller:
+        os._exit(1)
     try:
         _new_namespaces()
     except OSError as error:
@@ -137,9 +147,21 @@ def _keep(question: int) -> None:
     if supervisor:
         os.close(lifeline)
         os.close(question)
-        os._exit(_wait_outside(supervisor))
+        signal.signal(_ORPHANED, lambda *_: _end_unless(caller, supervisor))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [_ORPHANED])
+        code = _wait_outside(supervisor)
+        signal.signal(_ORPHANED, signal.SIG_DFL)
+        remains.take_away()
+        os._exit(code)
     os.close(held)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [_ORPHANED])
     _supervise(lifeline, question)
+
+
+def _end_unless(caller: int, supervisor: int) -> None:
+    """Kill the supervisor if the caller is dead."""
+    if os.getppid() != caller:
+        _pass_on(supervisor, signal.SIGKILL)
 
 
 def _new_namespaces() -> None:

@@ -4,8 +4,9 @@ Sources: the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 
 A lab's groups are below one folder of its own for each hierarchy, in the group that it
 runs in (version 2: the nearest one above that may have subgroups with the controller), so
-what limits the lab still does. The folder is locked while the lab lives. One whose lab was
-killed has no lock and no process: the next lab that makes groups removes it.
+what limits the lab still does. Whoever survives the lab removes it (`vnemu.capsule.remains`).
+The folder is locked while the lab lives: one without a lock was left by a lab of which all was
+killed at once, and the next lab removes it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from vnemu.capsule import remains
 
 _PREFIX = "vnemu-"
 _PATIENCE_S = 3.0
@@ -91,7 +94,6 @@ class Hierarchy:
     def __init__(self, place: Place, controllers: list[str]) -> None:
         self.version = place.version
         self._controllers = controllers
-        _remove_dead(place.folder)
         self._lock, self._folder = _new_folder(place.folder)
         self._prepare(self._folder)
         if self.version == 2:
@@ -124,7 +126,7 @@ class Hierarchy:
         """Take a group away; its last process may take a moment to go."""
         latest = time.monotonic() + _PATIENCE_S
         folder = self._folder / name
-        while folder.exists() and not _removed(folder) and time.monotonic() < latest:
+        while not remains.removed(folder) and time.monotonic() < latest:
             time.sleep(_POLL_S)
 
     def abandon(self) -> None:
@@ -133,9 +135,9 @@ class Hierarchy:
 
     def close(self) -> None:
         """Take all groups away."""
-        for folder in list(_subgroups(self._folder)):
+        for folder in remains.subgroups(self._folder):
             self.remove(folder.name)
-        _removed(self._folder)
+        remains.removed(self._folder)
         os.close(self._lock)
 
 
@@ -144,6 +146,7 @@ def _new_folder(parent: Path) -> tuple[int, Path]:
     capsule = Path("/proc/self/ns/pid").stat().st_ino
     for _ in range(_ATTEMPTS):
         folder = parent / f"{_PREFIX}{capsule}-{os.getpid()}-{time.monotonic_ns()}"
+        remains.note(folder)
         folder.mkdir()
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -156,28 +159,24 @@ def _new_folder(parent: Path) -> tuple[int, Path]:
     raise OSError(f"cannot keep a group in {parent}")
 
 
-def _remove_dead(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for group in _subgroups(folder):
-                    group.rmdir()
-                folder.rmdir()
-            finally:
-                os.close(lock)
+def remove_dead(found: Iterable[Place]) -> None:
+    """Remove the folders that labs of the same user have left in these places.
+
+    A folder that is locked is that of a lab that lives.
+    """
+    for parent in {place.folder for place in found}:
+        for folder in parent.glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                _remove_unless_locked(folder)
 
 
-def _subgroups(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.is_dir()]
-
-
-def _removed(folder: Path) -> bool:
-    with suppress(OSError):
-        folder.rmdir()
-        return True
-    return False
+def _remove_unless_locked(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remains.removed(folder)
+    finally:
+        os.close(lock)
 
 
 def hierarchies(found: Mapping[str, Place], wanted: Collection[str]) -> dict[str, Hierarchy]:

@@ -87,6 +87,9 @@ class FakeKernel:
                 if other in self.objects and not self._places.issuperset(needs(item)):
                     self._drop(other)
 
+    def settle(self) -> None:
+        """See `Driver.settle`."""
+
     def observe(self, wanted: Iterable[FactKey]) -> Facts:
         """See `Driver.observe`."""
         there = facts(self.objects.values())

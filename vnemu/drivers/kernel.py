@@ -50,6 +50,7 @@ class Kernel:
     def __init__(self) -> None:
         self._maker = NamespaceMaker()
         self.namespaces: dict[str, NetworkNamespace] = {}
+        self._leaving: dict[str, NetworkNamespace] = {}
 
     def apply(self, actions: Sequence[Action]) -> None:
         """See `Driver.apply`."""
@@ -102,17 +103,38 @@ class Kernel:
                 if not tolerated:
                     raise KernelRefused(str(action), errno.EEXIST)
                 return
-            try:
-                self.namespaces[new.name] = self._maker.make(new.role)
-            except OSError as error:
-                raise KernelRefused(str(action), error.errno or 0) from error
+            self.namespaces[new.name] = self._made(action, new, tolerated)
             later.setdefault(new.name, []).append((requests.loopback_up(), action))
         elif isinstance(old, Namespace):
-            namespace = self.namespaces.pop(old.name, None)
-            if namespace is not None:
-                namespace.close()
-            elif not tolerated:
+            self._unmake(action, old, tolerated)
+
+    def _unmake(self, action: Action, old: Namespace, tolerated: frozenset[int]) -> None:
+        namespace = self.namespaces.pop(old.name, None)
+        if namespace is None:
+            if not tolerated:
                 raise KernelRefused(str(action), errno.ENOENT)
+        elif tolerated:
+            namespace.close()
+        else:
+            earlier = self._leaving.pop(old.name, None)
+            if earlier is not None:
+                earlier.close()
+            self._leaving[old.name] = namespace
+
+    def _made(self, action: Action, new: Namespace, tolerated: frozenset[int]) -> NetworkNamespace:
+        """A namespace: to take back a removal, the very one, for processes may be in it."""
+        if tolerated and new.name in self._leaving:
+            return self._leaving.pop(new.name)
+        try:
+            return self._maker.make(new.role)
+        except OSError as error:
+            raise KernelRefused(str(action), error.errno or 0) from error
+
+    def settle(self) -> None:
+        """See `Driver.settle`."""
+        for namespace in self._leaving.values():
+            namespace.close()
+        self._leaving.clear()
 
     def _send(self, batches: dict[str, Batch], tolerated: frozenset[int]) -> None:
         failures = []
@@ -158,6 +180,7 @@ class Kernel:
 
     def close(self) -> None:
         """Drop all namespaces together: the kernel takes down what is in them."""
+        self.settle()
         for namespace in self.namespaces.values():
             namespace.close()
         self.namespaces.clear()

@@ -33,6 +33,11 @@ def places() -> dict[str, Place]:
     return cgroups.places(Path("/proc/self/mounts").read_text(), own)
 
 
+def clear() -> None:
+    """Remove the groups of labs of which all processes were killed at once."""
+    cgroups.remove_dead(places().values())
+
+
 def require(nodes: Iterable[Node]) -> None:
     """See that this machine can keep `nodes` within their limits.
 

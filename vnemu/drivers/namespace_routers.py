@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
-from vnemu.drivers import router_os
+from vnemu.drivers import limits, router_os
 from vnemu.drivers.leftovers import remove_dynamic_routes
 from vnemu.drivers.limits import Limits
 from vnemu.drivers.namespaces import NetworkNamespace
 from vnemu.drivers.private_files import copied
 from vnemu.drivers.processes import ProcessMaker
 from vnemu.drivers.vr_init import Order
-from vnemu.errors import ExperimentFailed
+from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.model.overlay import Node, Topology
 from vnemu.model.resources import UNLIMITED
 from vnemu.plan.objects import node_namespace
@@ -37,6 +37,7 @@ class NamespaceRouters:
 
     def prepare(self, topology: Topology) -> None:
         """See `Routers.prepare`."""
+        limits.clear()
         self._limits.set(topology.nodes.values())
 
     def close(self) -> None:
@@ -54,11 +55,14 @@ class NamespaceRouters:
         resting = [p for p in _changed(before, after) if _state(after, p) != "running"]
         self._freeze([path for path in resting if path not in self._is])
 
+    def begin(self, before: State, after: State) -> None:
+        """See `Routers.begin`."""
+        self._limits.set(_otherwise_limited(before, after))
+        self._start(after.topology, _new(before, after))
+
     def after_batch(self, before: State, after: State) -> None:
         """See `Routers.after_batch`."""
         changed = _changed(before, after)
-        self._limits.set(_otherwise_limited(before, after))
-        self._start(after.topology, _new(before, after))
         running = [path for path in changed if _state(after, path) == "running"]
         self._restart([path for path in running if self._is.get(path) == "stopped"])
         self._thaw([path for path in running if self._is.get(path) == "paused"])
@@ -79,7 +83,7 @@ class NamespaceRouters:
         _all_of(
             [
                 partial(self._end, new),
-                partial(self._limits.set, limited),
+                *(partial(self._limits.set, [node]) for node in limited),
                 *(partial(step, [p for p in changed if was[p] == state]) for step, state in steps),
             ]
         )
@@ -88,8 +92,14 @@ class NamespaceRouters:
         self._freeze([path for path in paths if path not in self._is])
 
     def _run_again(self, paths: Collection[str]) -> None:
-        self._restart([path for path in paths if self._is.get(path) == "stopped"])
+        """Let VRs run that did, whose programs rest or have ended meanwhile."""
         self._thaw([path for path in paths if self._is.get(path) == "paused"])
+        ended = [path for path in paths if self._is.get(path) == "stopped"]
+        self._restart(ended)
+        lost = [path for path in ended if self._processes.pid_1(path) is not None]
+        if lost:
+            message = f"all that ran in {', '.join(lost)} had ended"
+            raise ExperimentFailed(f"{message}; its Router OS, if any, was started again")
 
     def _freeze(self, paths: Collection[str]) -> None:
         if paths:
@@ -104,8 +114,9 @@ class NamespaceRouters:
     def _stop(self, paths: Collection[str]) -> None:
         paths = [path for path in paths if self._is.get(path) != "stopped"]
         if paths:
-            self._processes.stop(paths)
+            # Should one not end, the others have: what is taken back starts them again.
             self._is.update(dict.fromkeys(paths, "stopped"))
+            self._processes.stop(paths)
         for path in paths:
             remove_dynamic_routes(self._namespaces[node_namespace(path)])
 
@@ -183,7 +194,7 @@ def _all_of(steps: Iterable[Callable[[], None]]) -> None:
     for step in steps:
         try:
             step()
-        except (ExperimentFailed, OSError) as error:
+        except (VnemuError, OSError) as error:
             wrong.append(str(error))
     if wrong:
-        raise ExperimentFailed("taking it back did not work: " + "; ".join(wrong))
+        raise ExperimentFailed("; ".join(wrong))

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import signal
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vnemu.drivers import vr_init
 from vnemu.drivers.entering import Entrances, Stream
+from vnemu.drivers.factory import Factory
 from vnemu.drivers.freezing import Freezer
 from vnemu.drivers.programs import program
 from vnemu.drivers.vr_init import LOGS, Order
 from vnemu.errors import ExperimentFailed, InternalError
 
-_START_S = 60.0
 _LAST_WORDS = 6
 _MOST_AHEAD = 32
 
@@ -54,27 +48,14 @@ class ProcessMaker:
     def __init__(self) -> None:
         self._entrances = Entrances(program("nsenter"))
         self._freezer = Freezer()
-        self._factory: subprocess.Popen[bytes] | None = None
-        self._requests: socket.socket | None = None
+        self._factory = Factory()
         self._inits: dict[str, int] = {}
         self._orders: dict[str, Order] = {}
         self._limits: dict[str, Callable[[int], None]] = {}
-        self._asked: set[str] = set()
         self._lock = threading.RLock()
         self._ready: set[str] = set()
         self._stopped: set[str] = set()
         self._ended: list[Ended] = []
-
-    def _start_factory(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(_START_S)
-        with theirs:
-            self._factory = subprocess.Popen(
-                [sys.executable, "-I", "-S", vr_init.__file__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        return ours
 
     def init(self, path: str, host_name: str, network_fd: int) -> int:
         """The process id of the VR's pid 1.
@@ -84,7 +65,7 @@ class ProcessMaker:
         """
         with self._lock:
             if path not in self._inits:
-                self._ask(path, vr_init.plain(host_name), network_fd)
+                self._factory.ask(path, vr_init.plain(host_name), network_fd)
                 while path not in self._inits:
                     self._hear()
             return self._inits[path]
@@ -113,11 +94,11 @@ class ProcessMaker:
                 if order["waits"]:
                     self._entrances.shut(path, "stopped", None)
             while not self._ready.issuperset(orders):
-                while waiting and len(self._asked) < _MOST_AHEAD:
+                while waiting and self._factory.pending < _MOST_AHEAD:
                     path = next(iter(waiting))
                     order, network_fd = waiting.pop(path)
                     waits = order["waits"] or path in self._limits
-                    self._ask(path, {**order, "waits": waits}, network_fd)
+                    self._factory.ask(path, {**order, "waits": waits}, network_fd)
                 self._hear()
                 tell(len(self._ready.intersection(orders)), len(orders))
                 self._blame([ended for ended in self._ended if ended.vr in orders])
@@ -125,15 +106,9 @@ class ProcessMaker:
     def ended(self) -> list[Ended]:
         """The programs of Router OSs that have ended by themselves so far."""
         with self._lock:
-            while self._requests is not None and self._has_more(self._requests):
+            while self._factory.has_told():
                 self._hear()
             return list(self._ended)
-
-    @staticmethod
-    def _has_more(told: socket.socket) -> bool:
-        poll = select.poll()
-        poll.register(told, select.POLLIN)
-        return bool(poll.poll(0))
 
     def complain(self) -> None:
         """See that all programs of Router OSs still run.
@@ -149,44 +124,27 @@ class ProcessMaker:
             more = f"\nand {len(ended) - 1} more" if ended[1:] else ""
             raise ExperimentFailed(f"{ended[0]}{more}")
 
-    def _ask(self, path: str, order: Order, network_fd: int) -> None:
-        if self._requests is None:
-            self._requests = self._start_factory()
-        fd = os.memfd_create("order")
-        try:
-            with os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
-                json.dump(order, file)
-            os.lseek(fd, 0, os.SEEK_SET)
-            socket.send_fds(self._requests, [path.encode()], [network_fd, fd])
-            self._asked.add(path)
-        finally:
-            os.close(fd)
-
     def _hear(self) -> None:
         """Take in what is told next of any VR."""
-        assert self._requests is not None, "something was asked for"
-        try:
-            told = self._requests.recv(1 << 16)
-        except TimeoutError:
-            told = b""
-        if not told:
-            raise InternalError("the program that makes the processes of VRs does not answer")
-        match json.loads(told):
-            case {"vr": str(path), "pid": int(pid)}:
-                self._asked.discard(path)
+        told = self._factory.hear()
+        if told is not None:
+            self._take_in(*told)
+
+    def _take_in(self, path: str, told: Mapping[str, object]) -> None:
+        match told:
+            case {"pid": int(pid)}:
                 self._inits[path] = pid
                 self._born(path, pid)
-            case {"vr": str(path), "ready": True}:
+            case {"ready": True}:
                 self._ready.add(path)
-            case {"vr": str(path), "stopped": True}:
+            case {"stopped": True}:
                 self._stopped.add(path)
-            case {"vr": str(path), "stopped": False}:
+            case {"stopped": False}:
                 raise ExperimentFailed(f"{path}: a process does not end, not even when killed")
-            case {"vr": str(path), "ended": str(name), "status": int(status)}:
+            case {"ended": str(name), "status": int(status)}:
                 words = "\n".join(self.log(path, name).splitlines()[-_LAST_WORDS:])
                 self._ended.append(Ended(path, name, status, words))
-            case {"vr": str(path), "refused": str(why)}:
-                self._asked.discard(path)
+            case {"refused": str(why)}:
                 raise InternalError(f"no processes can run in {path}: {why}")
 
     def _born(self, path: str, pid: int) -> None:
@@ -256,7 +214,7 @@ class ProcessMaker:
         """Stop all that runs in VRs, in place; nothing can be started in them any more.
 
         Raises:
-            ExperimentFailed: if a process cannot be stopped; then none is.
+            ExperimentFailed: if a process cannot be stopped; then all go on.
         """
         with self._lock:
             try:
@@ -264,8 +222,7 @@ class ProcessMaker:
                     self._entrances.shut(path, "paused", self._inits.get(path))
                 self._freezer.freeze(self._of(paths))
             except BaseException:
-                for path in paths:
-                    self._entrances.open(path)
+                self.thaw(paths)
                 raise
 
     def thaw(self, paths: Collection[str]) -> None:
@@ -319,6 +276,9 @@ class ProcessMaker:
         """End VRs for good: all that runs in them, with their files."""
         with self._lock:
             self._freezer.end(self._of(paths))
+            lives = self._factory.forget(paths)
+            while self._factory.awaits(lives):
+                self._hear()
             for path in paths:
                 self._inits.pop(path, None)
                 self._orders.pop(path, None)
@@ -334,21 +294,7 @@ class ProcessMaker:
 
     def close(self) -> None:
         """End every process of every VR, also of those that are about to be made."""
-        while self._asked:
-            try:
-                self._hear()
-            except InternalError:
-                break
-        for pid in self._inits.values():
-            _kill(pid)
+        if self._inits:
+            self._freezer.end(self._inits.values())
         self._inits.clear()
-        if self._requests is not None:
-            self._requests.close()
-        if self._factory is not None:
-            self._factory.kill()
-            self._factory.wait()
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        self._factory.close()

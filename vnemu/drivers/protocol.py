@@ -32,6 +32,9 @@ class Driver(Protocol):
             KernelRefused: if something could not be taken back.
         """
 
+    def settle(self) -> None:
+        """Nothing of what was applied will be taken back any more: let go of what is removed."""
+
     def observe(self, wanted: Iterable[FactKey]) -> Facts:
         """What the kernel shows of these facts; others may be among them."""
 

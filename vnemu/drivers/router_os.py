@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from vnemu.drivers.programs import find, program
@@ -38,6 +39,21 @@ def orders(topology: Topology) -> dict[str, Order]:
     """
     found = {path: order_of(topology, node) for path, node in topology.nodes.items()}
     return {path: order for path, order in found.items() if order is not None}
+
+
+def require_later(topologies: Iterable[Topology]) -> None:
+    """See that the programs are there which VRs run that come later.
+
+    Parameters:
+        topologies: the first, and what it becomes.
+
+    Raises:
+        MissingCapability: as `orders`.
+    """
+    for before, after in pairwise(topologies):
+        for path, node in after.nodes.items():
+            if path not in before.nodes and not node.copied_from:
+                order_of(after, node)
 
 
 def order_of(topology: Topology, node: Node) -> Order | None:

@@ -4,10 +4,13 @@
 
     check            before anything is touched: can this machine do it?
     before_batch     what must rest or end before frames are switched: freeze
-    (the batch)      the network part: plan, difference, apply, observe
-    after_batch      what wants the network there: start, copy, thaw, limits; and, last of
-                     all, what cannot be taken back: the ends of what was stopped or destroyed
-    take_back        if the batch or `after_batch` failed: all is as it was `before`
+    (the batch)      the network part: plan, difference, apply, but for what is removed
+    begin            limits, and what is new: start, copy; should that fail, nothing was
+                     removed yet that somebody would miss
+    (its end)        the removals; observe
+    after_batch      what wants all of it: start again, thaw; and, last of all, what cannot
+                     be taken back: the ends of what was stopped or destroyed
+    take_back        if any of it failed: all is as it was `before`
 """
 
 from __future__ import annotations
@@ -50,20 +53,31 @@ class Routers(Protocol):
             ExperimentFailed: if that does not work; what it did is taken back.
         """
 
+    def begin(self, before: State, after: State) -> None:
+        """Set limits, and start what is new.
+
+        Raises:
+            ExperimentFailed: if a program did not start, or the kernel refused a limit.
+                `take_back` is called then, as after the next.
+        """
+
     def after_batch(self, before: State, after: State) -> None:
-        """Start what is new or started, thaw what is resumed, set limits; then end what ends.
+        """Start again what is started, thaw what is resumed; then end what ends.
 
         What can fail comes first, what cannot be taken back last.
 
         Raises:
-            ExperimentFailed: if a program did not start. `take_back` is called then.
+            ExperimentFailed: if a program did not start, or does not end.
         """
 
     def take_back(self, before: State, after: State) -> None:
-        """Make all that `before_batch` and `after_batch` did undone.
+        """Make undone all that was done, or a part of it.
 
         The kernel objects of `before` are there again. Goes on after errors, and
         raises them together.
+
+        Raises:
+            ExperimentFailed: saying what is not as it was before.
         """
 
 
@@ -80,6 +94,9 @@ class NoProcesses:
         """See `Routers`."""
 
     def before_batch(self, before: State, after: State) -> None:
+        """See `Routers`."""
+
+    def begin(self, before: State, after: State) -> None:
         """See `Routers`."""
 
     def after_batch(self, before: State, after: State) -> None:

@@ -18,12 +18,17 @@ _CPU_BACKLOG_S = 0.002
 """A frame between two namespaces waits in no queue that could be asked for its length."""
 
 
+def _nothing() -> None:
+    pass
+
+
 def carry_out(
     driver: Driver,
     actions: Sequence[Action],
     draining: Sequence[Queue | Netem] = (),
     flight: float = 0.0,
-    switched: Callable[[], None] = lambda: None,
+    switched: Callable[[], None] = _nothing,
+    finish: Callable[[], None] = _nothing,
 ) -> None:
     """Carry out `actions`, look whether the kernel holds what they make; else take all back.
 
@@ -33,6 +38,7 @@ def carry_out(
         draining: queues among the removed ones that nothing comes to any more.
         flight: seconds that a frame takes at most on its way between such queues.
         switched: called when all is done but the removals.
+        finish: called when all is done; what it raises takes all back too.
 
     Raises:
         KernelRefused: if the kernel refused one of them.
@@ -46,9 +52,12 @@ def carry_out(
             _drain(driver, draining, flight)
         driver.apply(actions[kept:])
         _verify(driver, actions)
+        finish()
     except BaseException as error:
         _undo(driver, actions, error)
         raise
+    finally:
+        driver.settle()
 
 
 def _first_of_the_last_removals(actions: Sequence[Action]) -> int:

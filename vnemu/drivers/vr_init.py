@@ -2,9 +2,9 @@
 
 It is started once a lab, stays small (no site packages), and forks a pid 1 for
 each VR in which processes are to run. A request is one datagram on the socket
-whose descriptor is argument 1: the VR's path, with two descriptors attached, its
+whose descriptor is argument 1: a name for the VR, with two descriptors attached, its
 network namespace and a file with an `Order` as JSON. What happens then is told on
-the same socket, as JSON with the VR's path as ``vr``:
+the same socket, as JSON with that name as ``vr``:
 
     {"pid": 12}                            its pid 1, once that has made all private
     {"refused": "..."}                     why there is none
@@ -95,24 +95,24 @@ def main() -> None:
     lab = socket.socket(fileno=int(sys.argv[1]))
     home = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
-        path, fds, _, _ = socket.recv_fds(lab, 4096, 2)
-        if not path:
+        name, fds, _, _ = socket.recv_fds(lab, 4096, 2)
+        if not name:
             return
         network, order = fds
         with os.fdopen(order) as file:
-            _start(_Vr(lab, path.decode()), home, network, json.load(file))
+            _start(_Vr(lab, name.decode()), home, network, json.load(file))
         os.close(network)
 
 
 class _Vr:
     """A VR, of which things are told to the lab."""
 
-    def __init__(self, lab: socket.socket, path: str) -> None:
+    def __init__(self, lab: socket.socket, name: str) -> None:
         self.lab = lab
-        self.path = path
+        self.name = name
 
     def tell(self, **what: object) -> None:
-        self.lab.send(json.dumps({"vr": self.path, **what}).encode())
+        self.lab.send(json.dumps({"vr": self.name, **what}).encode())
 
 
 def _start(vr: _Vr, home: int, network: int, order: Order) -> None:
@@ -143,7 +143,7 @@ def _be_pid_1(vr: _Vr, network: int, order: Order) -> NoReturn:
     os.dup2(vr.lab.fileno(), 3, inheritable=False)
     vr.lab.detach()
     os.closerange(4, 4096)
-    _Pid1(_Vr(socket.socket(fileno=3), vr.path)).run(order["stages"], order["waits"])
+    _Pid1(_Vr(socket.socket(fileno=3), vr.name)).run(order["stages"], order["waits"])
 
 
 def _make_private(network: int, order: Order) -> None:

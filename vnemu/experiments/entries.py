@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 from vnemu.errors import InternalError
@@ -24,6 +24,7 @@ from vnemu.schema.life import (
 )
 from vnemu.schema.networks import WrittenNetwork
 from vnemu.schema.quality import QualityDoc
+from vnemu.schema.texts import Texts
 from vnemu.schema.timeline import (
     AddDoc,
     BatchDoc,
@@ -55,17 +56,26 @@ def reshape(link: str, values: dict[str, Any], direction: str | None) -> Reshape
     return Reshape(link, Change.of(QualityDoc(**values), direction))
 
 
-def verbs_of(
-    doc: EntryDoc, networks: Mapping[NetworkSource, WrittenNetwork] = MappingProxyType({})
-) -> tuple[Verb, ...]:
-    """The verbs of an entry that happens at once.
+@dataclass(frozen=True)
+class Beside:
+    """What was read beside the file that an entry is in.
 
     Parameters:
-        networks: what was read of the networks that it creates.
+        networks: those that it creates.
+        files: the texts that it names for VRs, by their names there.
+        written_at: file:line of the entry.
     """
+
+    networks: Mapping[NetworkSource, WrittenNetwork] = field(default_factory=dict)
+    files: Texts = field(default_factory=dict)
+    written_at: str = ""
+
+
+def verbs_of(doc: EntryDoc, beside: Beside) -> tuple[Verb, ...]:
+    """The verbs of an entry that happens at once."""
     match doc:
         case BatchDoc():
-            return tuple(verb for part in doc.batch for verb in verbs_of(part, networks))
+            return tuple(verb for part in doc.batch for verb in verbs_of(part, beside))
         case ReshapeDoc():
             return (reshape(doc.reshape, doc.quality, doc.direction),)
         case DownDoc():
@@ -87,9 +97,11 @@ def verbs_of(
         case RemoveDoc():
             return (Remove(doc.remove),)
         case CreateNetworkDoc():
-            return (CreateNetwork(networks[doc.source]),)
+            return (CreateNetwork(beside.networks[doc.source]),)
         case DestroyNetworkDoc():
             return (DestroyNetwork(doc.destroy_network),)
+        case CreateDoc():
+            return (Create(doc.create, doc.router, beside.files, beside.written_at),)
         case _:
             return (_verb_of_node(doc),)
 
@@ -105,8 +117,6 @@ def _verb_of_node(doc: EntryDoc) -> Verb:
             return Stop(doc.stop)
         case StartDoc():
             return Start(doc.start)
-        case CreateDoc():
-            return Create(doc.create, doc.router)
         case DestroyDoc():
             return Destroy(doc.destroy)
         case CopyDoc():
@@ -134,10 +144,8 @@ def flap_verbs(doc: FlapDoc, name: str) -> tuple[Verb, Verb]:
     return Down(name), Up(name)
 
 
-def words(
-    doc: EntryDoc, networks: Mapping[NetworkSource, WrittenNetwork] = MappingProxyType({})
-) -> str:
-    """An entry in words; parameters as of `verbs_of`."""
+def words(doc: EntryDoc, beside: Beside) -> str:
+    """An entry in words."""
     match doc:
         case ProveIsolationDoc():
             return f"prove isolation {' -> '.join(doc.prove_isolation)}"
@@ -147,7 +155,7 @@ def words(
             return f"flap {doc.flap}, {doc.down_for} of {doc.every}"
         case ReshapeDoc() if doc.over:
             return f"ramp {doc.reshape} {_of_ramp(doc)} in {doc.over}"
-    text = ", ".join(str(verb) for verb in verbs_of(doc, networks))
+    text = ", ".join(str(verb) for verb in verbs_of(doc, beside))
     return text if doc.every is None else f"every {doc.every}: {text}"
 
 

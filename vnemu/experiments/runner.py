@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+from vnemu.drivers import router_os
 from vnemu.drivers.probe import settle
 from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
@@ -62,6 +63,7 @@ def run(
         MissingCapability: if this machine cannot run it; nothing was recorded.
     """
     experiment = _settled(experiment, sink)
+    router_os.require_later([experiment.topology, *experiment.later])
     lab = Lab(experiment.topology, experiment.mapping, sink)
     with ExitStack() as stack:
         stack.enter_context(lab)

@@ -8,20 +8,19 @@ what several entries plan for the same moment is one: one batch, all or none of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from random import Random
 from typing import NamedTuple
 
 from vnemu.errors import InputError, Problem
-from vnemu.experiments.entries import flap_verbs, reshape, verbs_of, words
+from vnemu.experiments.entries import Beside, flap_verbs, reshape, verbs_of, words
 from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
+from vnemu.routing.configuration import check_texts
 from vnemu.schema.entry import EntryDoc
-from vnemu.schema.life import NetworkSource
 from vnemu.schema.load import LoadedExperiment, problem
-from vnemu.schema.networks import WrittenNetwork
 from vnemu.schema.ramps import Ramp
 from vnemu.schema.timeline import (
     DEFAULT_STEP,
@@ -116,12 +115,12 @@ class _Material:
 
     Parameters:
         trace: that it replays.
-        networks: what was read of those that it creates.
+        beside: what else was read for it.
         flapping: what flaps each time.
     """
 
     trace: Trace | None
-    networks: Mapping[NetworkSource, WrittenNetwork]
+    beside: Beside
     flapping: Iterator[str]
 
 
@@ -141,7 +140,8 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
         trace = loaded.traces.get(number - 1)
         room = MOST_EVENTS - len(moments)
         names = _flapping(loaded, doc, number)
-        material = _Material(trace, loaded.networks, names)
+        beside = _beside(loaded, number)
+        material = _Material(trace, beside, names)
         own = list(islice(_moments(number, doc, material, end), room + 1))
         if len(own) > room:
             raise InputError([_too_many(loaded, number - 1)])
@@ -151,13 +151,18 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
             Entry(
                 number=number,
                 name=doc.name or "",
-                what=words(doc, loaded.networks),
+                what=words(doc, beside),
                 at=_seconds(own[0].at if own else end, scale),
                 until=None if until is None else _seconds(until, scale),
                 events=len(own),
             )
         )
     return Timeline(tuple(entries), tuple(_events(moments, scale)))
+
+
+def _beside(loaded: LoadedExperiment, number: int) -> Beside:
+    where = loaded.document.where(("timeline", number - 1))
+    return Beside(loaded.networks, loaded.files, where)
 
 
 def _flapping(loaded: LoadedExperiment, doc: EntryDoc, number: int) -> Iterator[str]:
@@ -250,7 +255,7 @@ def _firings(doc: EntryDoc, material: _Material, end: int) -> Iterator[Firing]:
             yield start, (down,)
             yield start + doc.down_for.amount, (up,)
         else:
-            yield start, verbs_of(doc, material.networks)
+            yield start, verbs_of(doc, material.beside)
 
 
 def _ramp(doc: ReshapeDoc, start: int, over: int) -> Iterator[Firing]:
@@ -298,8 +303,10 @@ def rehearse(loaded: LoadedExperiment, state: State, timeline: Timeline) -> list
     seen: Counter[int] = Counter()
     kept: list[Topology] = []
     for event in timeline.events:
+        before = state.topology
         try:
             state = carry_out(state, event.verbs)
+            check_texts(state.topology, before)
         except InputError as error:
             raise InputError(
                 _told(loaded, timeline.entries[event.entries[0] - 1], event, error)
@@ -315,10 +322,15 @@ def rehearse(loaded: LoadedExperiment, state: State, timeline: Timeline) -> list
 def _told(loaded: LoadedExperiment, entry: Entry, event: Event, error: InputError) -> list[Problem]:
     when = f"at {event.at:g} s: " if entry.events > 1 else ""
     where = ("timeline", entry.number - 1)
-    files = {written.document.name for written in loaded.networks.values()}
+    own = _files(loaded)
     return [
-        p
-        if p.where.rpartition(":")[0] in files
-        else problem(loaded, where, when + p.message, p.hint)
+        p if p.where.rpartition(":")[0] in own else problem(loaded, where, when + p.message, p.hint)
         for p in error.problems
     ]
+
+
+def _files(loaded: LoadedExperiment) -> set[str]:
+    """The files that its timeline names, each of which a problem may be in."""
+    networks = loaded.networks.values()
+    texts = chain(loaded.files.values(), *(written.texts.values() for written in networks))
+    return {*(written.document.name for written in networks), *(text.name for text in texts)}

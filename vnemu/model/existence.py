@@ -10,6 +10,7 @@ from vnemu.errors import InputError, Problem
 from vnemu.model.addressing import Pools, ends, nic_mac
 from vnemu.model.ends import end_problems, later_nics, own_addresses
 from vnemu.model.faults import virtual_link
+from vnemu.model.life import node_of
 from vnemu.model.overlay import (
     Interface,
     IpNetwork,
@@ -96,10 +97,7 @@ def with_new_nic(topology: Topology, path: str) -> Topology:
     Raises:
         InputError: if there is no such node.
     """
-    node = topology.nodes.get(path)
-    if node is None:
-        hint = instead_of(path, list(topology.nodes))
-        raise InputError([Problem("", f"there is no node '{path}'", hint)])
+    node = node_of(topology, path)
     network = topology.networks[node.network]
     changed = {node.name: _with_nic(node, _new_nic(topology, node, "", ()))}
     return topology.with_network(_running(network, changed, network.links))

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from vnemu.errors import InputError, Problem
-from vnemu.model.overlay import Node, NodeState, Topology, VirtualLink
+from vnemu.model.overlay import Node, NodeState, Topology, VirtualLink, VirtualNetwork
 from vnemu.schema.wording import instead_of
 
 Transition = Literal["pause", "resume", "stop", "start"]
@@ -54,9 +54,19 @@ def node_of(topology: Topology, path: str) -> Node:
     """
     node = topology.nodes.get(path)
     if node is None:
-        hint = instead_of(path, list(topology.nodes))
-        raise InputError([Problem("", f"there is no node '{path}'", hint)])
+        raise InputError([_no_node(topology, path)])
     return node
+
+
+def _no_node(topology: Topology, path: str) -> Problem:
+    network = topology.networks.get(path)
+    if network is not None:
+        hint = f"name one of it, like {next(iter(network.nodes.values())).path}"
+        return Problem("", f"'{path}' is a network, not a VR or host", hint)
+    hint = instead_of(path, list(topology.nodes))
+    if path in topology.links:
+        return Problem("", f"'{path}' is a virtual link, not a VR or host", hint)
+    return Problem("", f"there is no node '{path}'", hint)
 
 
 def with_state(topology: Topology, path: str, transition: Transition) -> Topology:
@@ -67,13 +77,22 @@ def with_state(topology: Topology, path: str, transition: Transition) -> Topolog
             does not lead from, or its whole network is paused.
     """
     node = node_of(topology, path)
-    if topology.networks[node.network].paused is not None:
-        hint = f"resume that first (resume: {node.network})"
-        raise InputError([Problem("", f"{path} is in the paused network {node.network}", hint)])
+    check_not_paused(topology.networks[node.network], path)
     allowed = TRANSITIONS[transition]
     if node.state not in allowed.origins:
         raise InputError([_refusal(node, allowed)])
     return with_node(topology, replace(node, state=allowed.to))
+
+
+def check_not_paused(network: VirtualNetwork, path: str) -> None:
+    """See that `path` is not in a network that is paused as a whole.
+
+    Raises:
+        InputError: if it is.
+    """
+    if network.paused is not None:
+        hint = f"resume that first (resume: {network.name})"
+        raise InputError([Problem("", f"{path} is in the paused network {network.name}", hint)])
 
 
 def _refusal(node: Node, allowed: _Allowed) -> Problem:

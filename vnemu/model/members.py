@@ -9,17 +9,25 @@ from vnemu.errors import InputError, Problem
 from vnemu.model.addressing import Pools, nic_mac
 from vnemu.model.check import check
 from vnemu.model.existence import free_node_number, network_of_new
-from vnemu.model.life import node_of
+from vnemu.model.life import check_not_paused, node_of
 from vnemu.model.networks import as_file
 from vnemu.model.overlay import Interface, Nic, Node, Topology, VirtualNetwork
 from vnemu.model.resolve import network_of
 from vnemu.model.router_os import private_as
 from vnemu.schema.networks import network_from
 from vnemu.schema.routing import RoutingDoc
+from vnemu.schema.texts import NO_TEXTS, Texts
 from vnemu.schema.topology import NetworkDoc, RouterDoc
 
 
-def created(topology: Topology, path: str, doc: RouterDoc) -> Topology:
+def created(
+    topology: Topology,
+    path: str,
+    doc: RouterDoc,
+    files: Texts = NO_TEXTS,
+    *,
+    written_at: str = "",
+) -> Topology:
     """The topology with one more VR, which no VL leads to yet.
 
     Its loopback addresses, unless `doc` says them, are the first of the network's pools
@@ -28,19 +36,23 @@ def created(topology: Topology, path: str, doc: RouterDoc) -> Topology:
     Parameters:
         path: network/name of the new VR.
         doc: what a file would say of it.
+        files: that it names and which have been read.
+        written_at: file:line of what says so.
 
     Raises:
         InputError: with what is wrong with it.
     """
     network = _home(topology, path)
+    check_not_paused(network, path)
     name = path.partition("/")[2]
     number, loopbacks = _free_loopbacks(network)
     if doc.loopbacks is None:
         doc = doc.model_copy(update={"loopbacks": list(loopbacks)})
-    node = _only_router(topology, network, name, doc)
+    node = _only_router(topology, network, name, doc, files)
     if node.os.asn is not None and node.os.asn == private_as(1):
         node = replace(node, os=replace(node.os, asn=private_as(number)))
-    node = replace(node, nics=_renumbered(network, node), started_as="")
+    nics = _renumbered(network, node)
+    node = replace(node, nics=nics, started_as="", written_at=written_at)
     return _with_new(topology, network, node)
 
 
@@ -83,8 +95,9 @@ def destroyed(topology: Topology, path: str) -> Topology:
     network = topology.networks[node.network]
     hosts = [host.path for host in network.nodes.values() if host.at == path]
     if hosts:
-        message = f"{path} cannot be destroyed: {', '.join(hosts)} hang on it"
-        raise InputError([Problem("", message, f"destroy: {hosts[0]} first")])
+        message = f"{path} cannot be destroyed: {', '.join(hosts)} live behind it"
+        hint = f"first destroy {' and '.join(hosts)}"
+        raise InputError([Problem("", message, hint)])
     if [router.path for router in network.routers] == [path]:
         message = f"{path} is the last VR of network {network.name}"
         raise InputError([Problem("", message, f"destroy_network: {network.name}")])
@@ -105,7 +118,9 @@ def _without_nics(node: Node, gone: set[str]) -> Node:
     return node if len(kept) == len(node.nics) else replace(node, nics=kept)
 
 
-def _only_router(topology: Topology, network: VirtualNetwork, name: str, doc: RouterDoc) -> Node:
+def _only_router(
+    topology: Topology, network: VirtualNetwork, name: str, doc: RouterDoc, files: Texts
+) -> Node:
     """The VR that a file would mean which says the network and this VR alone.
 
     Raises:
@@ -117,7 +132,7 @@ def _only_router(topology: Topology, network: VirtualNetwork, name: str, doc: Ro
         routers={name: doc},
         routing=network.routing or RoutingDoc.model_validate({}),
     )
-    loaded = as_file(topology, network_from(alone, network.name))
+    loaded = as_file(topology, network_from(alone, network.name, files))
     problems = check(loaded)
     if problems:
         raise InputError(sorted(problems))

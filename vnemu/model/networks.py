@@ -57,7 +57,9 @@ def paused(topology: Topology, name: str) -> Topology:
     """
     network = named(topology, name)
     if network.paused is not None:
-        raise InputError([Problem("", f"network {name} is paused already", f"resume: {name}")])
+        raise InputError(
+            [Problem("", f"network {name} is paused already", "there is nothing to do")]
+        )
     running = [node.name for node in network.nodes.values() if node.state == "running"]
     still = replace(network, paused=frozenset(running))
     return topology.with_network(_with_state(still, running, "paused"))
@@ -73,7 +75,7 @@ def resumed(topology: Topology, name: str) -> Topology:
     """
     network = named(topology, name)
     if network.paused is None:
-        raise InputError([Problem("", f"network {name} is not paused", f"pause: {name}")])
+        raise InputError([Problem("", f"network {name} is not paused", "there is nothing to do")])
     again = [
         node.name
         for node in network.nodes.values()

@@ -31,15 +31,19 @@ class Configuration:
     files: dict[str, str]
 
 
-def check_texts(topology: Topology) -> None:
+def check_texts(topology: Topology, before: Topology | None = None) -> None:
     """See that the user's own templates can be rendered.
+
+    Parameters:
+        before: the VRs that were there are left out.
 
     Raises:
         InputError: with all that is wrong with them.
     """
     problems: dict[Problem, None] = {}
-    for node in topology.nodes.values():
-        if node.os.own is not None:
+    there = before.nodes if before is not None else {}
+    for path, node in topology.nodes.items():
+        if node.os.own is not None and path not in there and not node.copied_from:
             try:
                 configuration(topology, node)
             except InputError as error:

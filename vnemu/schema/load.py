@@ -13,12 +13,13 @@ from pydantic import BaseModel
 
 from vnemu.errors import InputError, Problem
 from vnemu.schema.document import Document, examine
+from vnemu.schema.entry import EntryDoc
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.fields import NAME_LIMIT
-from vnemu.schema.life import CreateNetworkDoc, NetworkSource
+from vnemu.schema.life import CreateDoc, CreateNetworkDoc, NetworkSource
 from vnemu.schema.networks import WrittenNetwork, read_network
 from vnemu.schema.nodes import Node
-from vnemu.schema.texts import TextFile, read_texts
+from vnemu.schema.texts import TextFile, Texts, names_in, read_named, read_texts
 from vnemu.schema.timeline import BatchDoc, ReplayDoc
 from vnemu.schema.topology import TopologyDoc
 from vnemu.schema.traces import Trace, read_trace
@@ -69,11 +70,13 @@ class LoadedExperiment(Loaded[ExperimentDoc]):
     Parameters:
         traces: what the replays of its timeline name, by the entry's index.
         networks: what its timeline creates.
+        files: that its timeline names for VRs, by their names there.
     """
 
     topology: Loaded[TopologyDoc]
     traces: Mapping[int, Trace] = field(default_factory=dict)
     networks: Mapping[NetworkSource, WrittenNetwork] = field(default_factory=dict)
+    files: Texts = field(default_factory=dict)
 
 
 def load_topology(path: Path, overrides: Sequence[str] = ()) -> Loaded[TopologyDoc]:
@@ -126,16 +129,14 @@ def _with_inline_topology(
     if doc is None or findings:
         raise InputError(in_file_order(findings))
     assert isinstance(doc.topology, TopologyDoc)
-    traces, problems = _traces(path, doc, document)
-    networks, others = _networks(path, doc, document)
-    problems += others
+    beside, problems = _beside_it(path, doc, document)
     inline = document.at("topology")
     texts, more = read_texts(path.parent, doc.topology.networks, inline)
     if problems or more:
         raise InputError([*problems, *in_file_order(more)])
     name = _name(doc, path)
     part = Loaded(doc.topology, inline, doc.topology.name or name, texts=texts)
-    return LoadedExperiment(doc, document, name, part, traces, networks)
+    return LoadedExperiment(doc, document, name, part, *beside)
 
 
 def _with_topology_file(
@@ -148,15 +149,24 @@ def _with_topology_file(
         mark = document.mark(("topology",))
         topology, more = _topology_file(_beside(path, file), mark, overrides, _out_of_topology)
         problems += more
-    traces: dict[int, Trace] = {}
-    networks: dict[NetworkSource, WrittenNetwork] = {}
-    if doc is not None:
-        traces, more = _traces(path, doc, document)
-        networks, others = _networks(path, doc, document)
-        problems += [*more, *others]
-    if doc is None or topology is None or problems:
+    if doc is None:
         raise InputError(problems)
-    return LoadedExperiment(doc, document, _name(doc, path), topology, traces, networks)
+    beside, more = _beside_it(path, doc, document)
+    problems += more
+    if topology is None or problems:
+        raise InputError(problems)
+    return LoadedExperiment(doc, document, _name(doc, path), topology, *beside)
+
+
+_Beside = tuple[Mapping[int, Trace], Mapping[NetworkSource, WrittenNetwork], Texts]
+
+
+def _beside_it(path: Path, doc: ExperimentDoc, document: Document) -> tuple[_Beside, list[Problem]]:
+    """Read all files that the timeline of the experiment file `path` names."""
+    traces, problems = _traces(path, doc, document)
+    networks, more = _networks(path, doc, document)
+    files, others = _files(path, doc, document)
+    return (traces, networks, files), [*problems, *more, *others]
 
 
 def _traces(
@@ -182,7 +192,7 @@ def _networks(
     """Read the files of the networks that the timeline of the experiment file `path` creates."""
     networks: dict[NetworkSource, WrittenNetwork] = {}
     problems: list[Problem] = []
-    for place, entry in _created(doc):
+    for place, entry in _entries(doc, CreateNetworkDoc):
         file = _beside(path, entry.file)
         said_at = document.mark((*place, "file"))
         found, wrong = read_network(file, entry.create_network, entry.network, said_at)
@@ -192,15 +202,30 @@ def _networks(
     return networks, list(dict.fromkeys(problems))
 
 
-def _created(doc: ExperimentDoc) -> Iterator[tuple[KeyPath, CreateNetworkDoc]]:
-    """The entries that create networks, with their places."""
+def _files(path: Path, doc: ExperimentDoc, document: Document) -> tuple[Texts, list[Problem]]:
+    """Read what the timeline of the experiment file `path` names for the VRs it creates."""
+    named = [
+        item
+        for place, entry in _entries(doc, CreateDoc)
+        for item in names_in(entry.routing, (*place, "routing"))
+    ]
+    texts, wrong = read_named(path.parent, named, document)
+    found = {name: texts[place] for place, name in named if place in texts}
+    return found, list(dict.fromkeys(in_file_order(wrong)))
+
+
+E = TypeVar("E", bound=EntryDoc)
+
+
+def _entries(doc: ExperimentDoc, kind: type[E]) -> Iterator[tuple[KeyPath, E]]:
+    """The entries of a kind, those in batches among them, with their places."""
     for index, entry in enumerate(doc.timeline):
         place = ("timeline", index)
-        if isinstance(entry, CreateNetworkDoc):
+        if isinstance(entry, kind):
             yield place, entry
         elif isinstance(entry, BatchDoc):
             for number, part in enumerate(entry.batch):
-                if isinstance(part, CreateNetworkDoc):
+                if isinstance(part, kind):
                     yield (*place, "batch", number), part
 
 

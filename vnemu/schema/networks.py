@@ -13,7 +13,7 @@ from vnemu.errors import InputError
 from vnemu.schema.document import Document, examine
 from vnemu.schema.fields import Name, Strict
 from vnemu.schema.nodes import Child, mapping_node
-from vnemu.schema.texts import TextFile, read_texts
+from vnemu.schema.texts import NO_TEXTS, TextFile, Texts, read_texts
 from vnemu.schema.topology import NetworkDoc
 from vnemu.schema.violations import plain_tree, validate
 from vnemu.schema.wording import Finding, KeyPath, Mark, in_file_order, instead_of
@@ -72,8 +72,13 @@ def load_network(path: Path, name: str, of: str | None = None) -> WrittenNetwork
     return _sound(*read_network(path, name, of))
 
 
-def network_from(data: Mapping[str, Any] | NetworkDoc, name: str) -> WrittenNetwork:
+def network_from(
+    data: Mapping[str, Any] | NetworkDoc, name: str, known: Texts = NO_TEXTS
+) -> WrittenNetwork:
     """A network from the keys that a file would have; files it names are seen from here.
+
+    Parameters:
+        known: those of these files that have been read.
 
     Raises:
         InputError: with all that is wrong with it.
@@ -81,7 +86,8 @@ def network_from(data: Mapping[str, Any] | NetworkDoc, name: str) -> WrittenNetw
     if isinstance(data, NetworkDoc):
         data = data.model_dump(mode="json", by_alias=True, exclude_unset=True)
     tree = plain_tree(dict(data))
-    return _sound(*_checked(_document(Child(tree.mark, tree), name, ""), name, Path(), []))
+    document = _document(Child(tree.mark, tree), name, "")
+    return _sound(*_checked(document, name, Path(), [], known))
 
 
 def _sound(network: WrittenNetwork | None, findings: list[Finding]) -> WrittenNetwork:
@@ -120,12 +126,16 @@ def _document(network: Child, name: str, file: str) -> Document:
 
 
 def _checked(
-    document: Document, name: str, folder: Path, findings: list[Finding]
+    document: Document,
+    name: str,
+    folder: Path,
+    findings: list[Finding],
+    known: Texts = NO_TEXTS,
 ) -> tuple[WrittenNetwork | None, list[Finding]]:
     doc, violations = validate(NetworksDoc, document)
     marks = {finding.mark for finding in findings if finding.mark.line}
     findings = findings + [v for v in violations if v.mark not in marks]
     if doc is None:
         return None, findings
-    texts, more = read_texts(folder, doc.networks, document)
+    texts, more = read_texts(folder, doc.networks, document, known)
     return WrittenNetwork(name, doc.networks[name], document, texts), findings + more

@@ -6,8 +6,10 @@ import os.path
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from vnemu.schema.document import Document, Unreadable, read_bytes
+from vnemu.schema.routing import RouterRoutingDoc
 from vnemu.schema.topology import NetworkDoc
 from vnemu.schema.wording import Finding, KeyPath, Mark
 
@@ -26,19 +28,32 @@ class TextFile:
     text: str
 
 
+Texts = Mapping[str, TextFile]
+"""Files by their names as they are written."""
+NO_TEXTS: Texts = MappingProxyType({})
+
+
 def read_texts(
-    folder: Path, networks: Mapping[str, NetworkDoc], document: Document
+    folder: Path,
+    networks: Mapping[str, NetworkDoc],
+    document: Document,
+    known: Texts = NO_TEXTS,
 ) -> tuple[dict[KeyPath, TextFile], list[Finding]]:
     """Read the files that a topology names for its VRs.
 
     Parameters:
         folder: that of the topology file, from which their names are seen.
         networks: those of the file, by name.
+        known: those that have been read.
 
     Returns:
         Each by the place of its name, and what cannot be read.
     """
-    return read_named(folder, _named(networks), document)
+    named = dict(_named(networks))
+    there = {place: known[name] for place, name in named.items() if name in known}
+    others = ((place, name) for place, name in named.items() if name not in known)
+    texts, findings = read_named(folder, others, document)
+    return {**there, **texts}, findings
 
 
 def read_named(
@@ -63,9 +78,13 @@ def read_named(
 def _named(networks: Mapping[str, NetworkDoc]) -> Iterator[tuple[KeyPath, str]]:
     for network, of_network in networks.items():
         for router, of_router in of_network.routers.items():
-            own = of_router.routing
-            if own is None:
-                continue
-            for key, name in (("config", own.config), ("template", own.template)):
-                if name is not None:
-                    yield ("networks", network, "routers", router, "routing", key), name
+            place = ("networks", network, "routers", router, "routing")
+            yield from names_in(of_router.routing, place)
+
+
+def names_in(own: RouterRoutingDoc | None, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """The names of files in the `routing:` of a VR, which is at `place`, with their places."""
+    if own is not None:
+        for key, name in (("config", own.config), ("template", own.template)):
+            if name is not None:
+                yield (*place, key), name

@@ -12,6 +12,7 @@ from vnemu.errors import InputError, Problem
 from vnemu.model.life import node_of, with_node, with_state
 from vnemu.model.members import copied, created, destroyed
 from vnemu.model.overlay import Node, VirtualLink
+from vnemu.schema.texts import Texts
 from vnemu.schema.topology import RouterDoc
 from vnemu.verbs.places import check_known, out_of_order
 from vnemu.verbs.state import State
@@ -57,7 +58,7 @@ class Stop:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
-        return replace(state, topology=with_state(state.topology, self.node, "stop"))
+        return state.without(self.node, with_state(state.topology, self.node, "stop"))
 
     def __str__(self) -> str:
         return f"stop {self.node}"
@@ -71,6 +72,7 @@ class Start:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
+        state.check_not_ended(self.node, "stopped", "started")
         return replace(state, topology=with_state(state.topology, self.node, "start"))
 
     def __str__(self) -> str:
@@ -84,14 +86,22 @@ class Create:
     Parameters:
         router: network/name.
         doc: what a file would say of it.
+        files: that it names for its Router OS, if they have been read; others are seen from
+            the working directory.
+        written_at: file:line of what says so.
     """
 
     router: str
     doc: RouterDoc = field(hash=False)
+    files: Texts = field(default_factory=dict, hash=False)
+    written_at: str = field(default="", compare=False)
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
-        topology = created(state.topology, self.router, self.doc)
+        state.check_not_ended(self.router, "destroyed", "created")
+        topology = created(
+            state.topology, self.router, self.doc, self.files, written_at=self.written_at
+        )
         mapping = extended(topology, state.mapping, state.topology.underlay.failed_machines)
         return replace(state, topology=topology, mapping=mapping)
 
@@ -115,7 +125,7 @@ class Destroy:
             {path: way for path, way in old.paths.items() if path in topology.links},
             {path: why for path, why in old.why.items() if path in there},
         )
-        return replace(state, topology=topology, mapping=mapping)
+        return replace(state.without(self.node, topology), mapping=mapping)
 
     def __str__(self) -> str:
         return f"destroy {self.node}"
@@ -140,6 +150,7 @@ class Copy:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
+        state.check_not_ended(self.new, "destroyed", "created")
         check_known(state, (), (self.on,) if self.on else ())
         topology = copied(state.topology, self.router, self.new)
         here = self.on or state.mapping.machines[self.router]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vnemu.errors import InputError, Problem
 from vnemu.model.life import node_of, with_node
 from vnemu.schema.resources import LimitsDoc
 from vnemu.verbs.state import State
@@ -24,6 +25,9 @@ class Limit:
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         node = node_of(state.topology, self.node)
+        if not self._named():
+            hint = f"give any of {', '.join(LimitsDoc.model_fields)}"
+            raise InputError([Problem("", f"no limit of {self.node} is named", hint)])
         changed: Any = {
             key: None if value == "none" else value for key, value in self._named().items()
         }

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from vnemu.embedding.mapping import Mapping
 from vnemu.embedding.strategies import extended
-from vnemu.errors import InputError, Problem
 from vnemu.model.networks import created, destroyed, paused, resumed
 from vnemu.schema.networks import WrittenNetwork
 from vnemu.verbs.places import out_of_order
@@ -25,10 +24,7 @@ class CreateNetwork:
 
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
-        if self.written.name in state.gone:
-            # Its processes would go on in the new VRs of the same names.
-            message = f"network {self.written.name} is destroyed and created in one change"
-            raise InputError([Problem("", message, "make two of it, one after the other")])
+        state.check_not_ended(self.written.name, "destroyed", "created")
         topology = created(state.topology, self.written)
         mapping = extended(topology, state.mapping, out_of_order(state))
         return replace(state, topology=topology, mapping=mapping)
@@ -56,8 +52,7 @@ class DestroyNetwork:
                 if path in topology.nodes or path in topology.links
             },
         )
-        gone = state.gone | {self.network}
-        return replace(state, topology=topology, mapping=mapping, gone=gone)
+        return replace(state.without(self.network, topology), mapping=mapping)
 
     def __str__(self) -> str:
         return f"destroy network {self.network}"

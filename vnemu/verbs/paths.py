@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from vnemu.embedding.paths import rerouted
+from vnemu.errors import InputError, Problem
 from vnemu.model.faults import virtual_link
 from vnemu.verbs.life import MoveRouter
 from vnemu.verbs.places import check_known, out_of_order
@@ -39,7 +40,8 @@ class Move:
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         topology = state.topology
-        if self.link in topology.nodes and self.link not in topology.links and not self.wanted:
+        if self.link in topology.nodes and self.link not in topology.links:
+            self._check_no_path()
             return MoveRouter(self.link, avoid=self.avoid).carried_out(state)
         link = virtual_link(topology, self.link)
         check_known(state, self.avoid, chain.from_iterable(self.wanted))
@@ -47,6 +49,11 @@ class Move:
         avoid = set(self.avoid) if self.wanted else {*self.avoid, *out_of_order(state)}
         mapping = rerouted(moved, state.mapping, [link.path], avoid)
         return replace(state, topology=moved, mapping=mapping)
+
+    def _check_no_path(self) -> None:
+        if self.wanted:
+            message = f"'{self.link}' is a VR or host: paths are of virtual links"
+            raise InputError([Problem("", message, "name the machine that it moves to")])
 
     def __str__(self) -> str:
         to = f" to {' and '.join('-'.join(path) for path in self.wanted)}" if self.wanted else ""

@@ -10,6 +10,7 @@ from typing import Protocol
 from vnemu.embedding.mapping import Mapping, admit
 from vnemu.embedding.paths import told_apart
 from vnemu.embedding.shares import Granted
+from vnemu.errors import InputError, Problem
 from vnemu.model.overlay import Topology
 
 
@@ -20,18 +21,34 @@ class State:
     Parameters:
         notes: what the last verbs did by themselves, in words (VLs remapped after a
             failure).
-        gone: names of the networks that the last verbs destroyed.
+        ended: what the last verbs destroyed or stopped: names of networks, paths of nodes.
     """
 
     topology: Topology
     mapping: Mapping
     notes: tuple[str, ...] = ()
-    gone: frozenset[str] = field(default=frozenset(), compare=False)
+    ended: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def granted(self) -> Granted:
         """The shares of the physical links."""
         return Granted(self.topology, self.mapping)
+
+    def without(self, path: str, topology: Topology) -> State:
+        """The state with another topology, which lacks `path` or in which it is stopped."""
+        return replace(self, topology=topology, ended=self.ended | {path})
+
+    def check_not_ended(self, path: str, ended: str, begun: str) -> None:
+        """See that what begins was not ended by a verb of the same change.
+
+        All verbs of a change happen at once: what is there before and after it would go on.
+
+        Raises:
+            InputError: saying that it was `ended`, and is `begun` now.
+        """
+        if path in self.ended:
+            message = f"{path} is {ended} and {begun} in one change"
+            raise InputError([Problem("", message, "make two of it, one after the other")])
 
 
 class Verb(Protocol):
@@ -54,12 +71,24 @@ def carry_out(state: State, verbs: Iterable[Verb]) -> State:
         InputError: if one cannot be done, or a physical link cannot hold the
             guarantees that are on it in the end.
     """
-    after = replace(state, notes=(), gone=frozenset())
+    after = replace(state, notes=(), ended=frozenset())
     for verb in verbs:
         after = verb.carried_out(after)
+    _check_copies(state.topology, after.topology)
     after = replace(after, mapping=told_apart(state.mapping, after.mapping))
     admit(after.topology, after.mapping, touched(state, after))
     return after
+
+
+def _check_copies(before: Topology, after: Topology) -> None:
+    """A new copy takes over what its original has: that has to be there."""
+    if before.nodes is after.nodes:
+        return
+    for path, node in after.nodes.items():
+        origin = node.copied_from
+        if path not in before.nodes and origin and origin not in before.nodes:
+            message = f"{origin} is made and copied in one change"
+            raise InputError([Problem("", message, "make two of it, one after the other")])
 
 
 def touched(before: State, after: State) -> list[str]:

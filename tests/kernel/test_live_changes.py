@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,8 @@ from tests.kernel.conformance_cases import (
     mac,
 )
 from tests.kernel.features import need
+from tests.kernel.test_lab import lab_of
+from tests.kernel.test_vr_life import MESH
 from tests.kernel.wires import (
     ETH_P_ALL,
     NUMBER,
@@ -45,7 +48,8 @@ from tests.kernel.wires import (
     seen,
     settled,
 )
-from vnemu.drivers.kernel import Kernel
+from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.kernel import Batch, Kernel
 from vnemu.plan.diff import Action
 from vnemu.plan.objects import (
     FABRIC,
@@ -243,3 +247,27 @@ class TestSwitches:
         numbers = sorted(NUMBER.unpack_from(f, 42)[0] for f in frames if f[12:14] == b"\x08\x00")
         assert turns.count > 10
         assert numbers == list(range(self.COUNT))
+
+
+def test_cables_are_used_when_frames_pass_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel drops all frames on one whose carrier it has not looked after yet."""
+    send, looked, idle = Kernel._send, [], []
+
+    def looking(kernel: Kernel, batches: dict[str, Batch], tolerated: frozenset[int]) -> None:
+        actions = [action for batch in batches.values() for _, action in batch]
+        if any(each.old is not None and isinstance(each.new, Patch) for each in actions):
+            fabric = kernel.namespaces[FABRIC].socket
+            answers = list(fabric.dump(rt.RTM_GETLINK, rt.LIST_DEVICES_BARE))
+            cables = [answer for answer in answers if rt.device(answer).name[0] in "cs"]
+            looked.append(len(cables))
+            idle.extend(rt.device(each).name for each in cables if not rt.runs(each))
+        send(kernel, batches, tolerated)
+
+    with lab_of(MESH % ((", limit: 50mbit",) * 4), tmp_path) as lab:
+        monkeypatch.setattr(Kernel, "_send", looking)
+        for machine in ("rm2", "rm3", "rm4", "rm1"):
+            lab.move("a/r1", to=machine)
+    assert max(looked) > 0
+    assert idle == []

@@ -8,6 +8,8 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from subprocess import PIPE
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.kernel.reaching import reaches
 from tests.kernel.test_router_os import answers, need_daemon
 from vnemu.lab import Lab
 from vnemu.routing.migration import Target, topology_data
@@ -52,13 +55,19 @@ def write(folder: Path, target: Target) -> Path:
     return file
 
 
-def observe(file: Path) -> tuple[Tables, set[tuple[str, str]], dict[str, str]]:
-    """The routing tables once routing has converged, who reaches whom, where the VRs were."""
-    with Lab.from_file(file) as lab:
-        lab.converge(timeout_s=120)
-        tables = {path: table(lab, path) for path in ROUTERS}
-        where = {path: lab.mapping.machines[path] for path in ROUTERS}
-        return tables, set(reached(lab)), where
+@dataclass(frozen=True)
+class Seen:
+    """A network once its routing has converged: its tables, who reaches whom, where its VRs are."""
+
+    tables: Tables
+    reached: frozenset[tuple[str, str]]
+    where: dict[str, str]
+
+
+def observe(lab: Lab) -> Seen:
+    tables = {path: table(lab, path) for path in ROUTERS}
+    where = {path: lab.mapping.machines[path] for path in ROUTERS}
+    return Seen(tables, frozenset(reached(lab)), where)
 
 
 def table(lab: Lab, path: str) -> list[dict[str, Any]]:
@@ -73,60 +82,70 @@ def reached(lab: Lab) -> Iterator[tuple[str, str]]:
     for host in ("campus/server", "campus/desk"):
         targets[host] = str(lab.topology.nodes[host].nics[0].addresses[0].ip)
     for start, end in permutations(targets, 2):
-        if answers(lab, start, targets[end]):
+        if reaches(lab, start, end, at=targets[end]):
             yield start, end
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lab, Lab]]:
+    """Five routers on a machine each, and the same on two; their routing converges together."""
     need_daemon("bird", "frr")
     one, other = (tmp_path_factory.mktemp(name) for name in ("physical", "virtual"))
-    as_it_is = observe(write(one, Target(one)))
-    return as_it_is, observe(write(other, Target(other, TWO, ON)))
+    with (
+        Lab.from_file(write(one, Target(one))) as physical,
+        Lab.from_file(write(other, Target(other, TWO, ON))) as virtual,
+    ):
+        for lab in (physical, virtual):
+            lab["campus/server"].run("true")  # what makes its processes stays, and counts as left
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda lab: lab.converge(timeout_s=110), (physical, virtual)))
+        yield physical, virtual
+
+
+@pytest.fixture(scope="module")
+def both(labs: tuple[Lab, Lab]) -> tuple[Seen, Seen]:
+    return observe(labs[0]), observe(labs[1])
 
 
 class TestFiveRoutersOnTwoMachines:
-    def test_they_were_on_five_before(self, both: tuple[Any, Any]) -> None:
-        assert len(set(both[0][2].values())) == 5
-        assert set(both[1][2].values()) == {"rm1", "rm2"}
+    def test_they_were_on_five_before(self, both: tuple[Seen, Seen]) -> None:
+        assert len(set(both[0].where.values())) == 5
+        assert set(both[1].where.values()) == {"rm1", "rm2"}
 
     @pytest.mark.parametrize("path", ROUTERS)
-    def test_the_same_routing_table(self, both: tuple[Any, Any], path: str) -> None:
-        before, after = both[0][0][path], both[1][0][path]
+    def test_the_same_routing_table(self, both: tuple[Seen, Seen], path: str) -> None:
+        before, after = both[0].tables[path], both[1].tables[path]
         assert before == after
         assert sum("gateway" in route for route in before) >= 5
 
-    def test_all_reach_all_before_and_after(self, both: tuple[Any, Any]) -> None:
-        assert both[0][1] == both[1][1]
-        assert len(both[0][1]) == 7 * 6
+    def test_all_reach_all_before_and_after(self, both: tuple[Seen, Seen]) -> None:
+        assert both[0].reached == both[1].reached
+        assert len(both[0].reached) == 7 * 6
 
 
 LOSSLESS = re.compile(r"(\d+) packets transmitted, (\d+) received")
 
 
-def test_it_is_consolidated_live(tmp_path: Path) -> None:
+def test_it_is_consolidated_live(labs: tuple[Lab, Lab], both: tuple[Seen, Seen]) -> None:
     """Three of five RMs are emptied under a 500 Hz ping: none is lost, no route changes."""
-    need_daemon("bird", "frr")
-    with Lab.from_file(write(tmp_path, Target(tmp_path))) as lab:
-        lab.converge(timeout_s=120)
-        before = {path: table(lab, path) for path in ROUTERS}
-        monitors = [lab[path].popen("ip", "monitor", "route", stdout=PIPE) for path in ROUTERS]
-        address = str(lab.topology.nodes["campus/desk"].nics[0].addresses[0].ip)
-        probe = lab["campus/server"].popen("ping", "-qni", "0.002", address, stdout=PIPE)
-        time.sleep(1.0)
-        for router, machine in (("lab", "core1"), ("edge", "core2"), ("branch", "core2")):
-            lab.move(f"campus/{router}", to=machine)
-            time.sleep(0.3)
-        os.killpg(probe.pid, signal.SIGINT)
-        counts = LOSSLESS.search(probe.communicate()[0].decode())
-        assert {lab.mapping.machines[path] for path in ROUTERS} == {"core1", "core2"}
-        assert counts is not None
-        assert int(counts[1]) > 500
-        assert counts[1] == counts[2]
-        assert {path: table(lab, path) for path in ROUTERS} == before
-        for monitor in monitors:
-            os.killpg(monitor.pid, signal.SIGTERM)
-            assert monitor.communicate()[0] == b""
+    lab, before = labs[0], both[0]
+    monitors = [lab[path].popen("ip", "monitor", "route", stdout=PIPE) for path in ROUTERS]
+    address = str(lab.topology.nodes["campus/desk"].nics[0].addresses[0].ip)
+    probe = lab["campus/server"].popen("ping", "-qni", "0.002", address, stdout=PIPE)
+    time.sleep(1.0)
+    for router, machine in (("lab", "core1"), ("edge", "core2"), ("branch", "core2")):
+        lab.move(f"campus/{router}", to=machine)
+        time.sleep(0.3)
+    os.killpg(probe.pid, signal.SIGINT)
+    counts = LOSSLESS.search(probe.communicate()[0].decode())
+    assert {lab.mapping.machines[path] for path in ROUTERS} == {"core1", "core2"}
+    assert counts is not None
+    assert int(counts[1]) > 500
+    assert counts[1] == counts[2]
+    assert {path: table(lab, path) for path in ROUTERS} == before.tables
+    for monitor in monitors:
+        os.killpg(monitor.pid, signal.SIGTERM)
+        assert monitor.communicate()[0] == b""
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ _NEEDED = (
     *("cls_u32", "cls_bpf", "act_mirred", "sch_codel", "sch_fq_codel", "sch_cake", "sch_red"),
 )
 _POWER_OFF = 0x4321FEDC
+_FIRST = 50
+"""A priority above those of vnemu's own threads (SCHED_RR)."""
 _SYNC_SECONDS = 1.0
 _CONSOLES = ("/dev/tty1", "/dev/tty1", "/dev/tty2")
 _CONTROL = "/dev/tty3"
@@ -86,6 +88,19 @@ def _mount() -> None:
     # be most of the cost of a new one.
     Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("1")
     socket.sethostname("vnemu")
+    _forward_first()
+
+
+def _forward_first() -> None:
+    """Let frames go before programs: there is one processor, and links are to keep their rates.
+
+    Else a program that computes holds up all links whenever the kernel has put off their work
+    to its thread `ksoftirqd`, which takes its turn like any program.
+    """
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # the kernel's helpers come and go
+            if name.read_text().startswith("ksoftirqd/"):
+                os.sched_setscheduler(int(name.parent.name), os.SCHED_FIFO, os.sched_param(_FIRST))
 
 
 def _mount_cgroups(folder: Path) -> None:

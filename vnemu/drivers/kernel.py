@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from vnemu.drivers import requests
@@ -16,12 +18,17 @@ from vnemu.drivers.tc import counters
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import FactKey, Facts
-from vnemu.plan.objects import NODES, Namespace, Netem, Queue
+from vnemu.plan.objects import FABRIC, NODES, Namespace, Netem, Port, Queue, Veth
 
 T = TypeVar("T")
 
 _GONE_ALREADY = {errno.ENOENT, errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EINVAL}
 _THERE_ALREADY = {errno.EEXIST}
+_PATIENCE_S, _POLL_S = 5.0, 0.0005
+_AT_ONCE = 4 if os.cpu_count() == 1 else 0
+"""Requests in one send, or 0: all. On a single processor all frames and programs wait for it, and
+a device takes a millisecond in the private kernel; on several, removing devices singly is slow.
+"""
 
 Batch = list[tuple[Request, Action]]
 
@@ -30,6 +37,12 @@ def _is_gone(namespace: str, action: Action, refusal: Refusal) -> bool:
     """Whether a Router OS has taken away itself what was to be removed."""
     inside = namespace.startswith(NODES) and action.new is None
     return inside and refusal.errno in _GONE_ALREADY
+
+
+def _slices(batch: Batch) -> Iterator[Batch]:
+    """The parts of a batch between which others may go on."""
+    size = _AT_ONCE or len(batch)
+    return (batch[start : start + size] for start in range(0, len(batch), size))
 
 
 def _together(batch: Batch) -> Batch:
@@ -42,6 +55,15 @@ def _together(batch: Batch) -> Batch:
         for request, action in batch
     )
     return [*doomed, (rt.delete_doomed(), ends[-1])]
+
+
+def _cable_ends(actions: Iterable[Action]) -> Iterator[Port]:
+    """The ends of new pairs that are both in the fabric."""
+    for action in actions:
+        if action.old is None and isinstance(action.new, Veth):
+            ends = (action.new.a, action.new.b)
+            if action.new.carrier and {end.namespace for end in ends} == {FABRIC}:
+                yield from ends
 
 
 class Kernel:
@@ -76,7 +98,11 @@ class Kernel:
                 self._send(batches, tolerated)
                 batches = {}
                 stage = requests.stage(action)
-                if stage[1] == "configuration":
+                if stage[0] == "switch":
+                    self._send(later, tolerated)
+                    later = {}
+                    self._await_cables(actions)
+                elif stage[1] == "configuration":
                     batches, later = later, {}
             if isinstance(action.target, Namespace):
                 self._namespace(action, tolerated, later)
@@ -93,6 +119,28 @@ class Kernel:
                 later.setdefault(name, []).append((request, action))
         self._send(batches, tolerated)
         self._send(later, tolerated)
+
+    def _await_cables(self, actions: Iterable[Action]) -> None:
+        """Wait until frames pass the new cables between devices of the fabric.
+
+        A device that is up before its peer drops all frames until the kernel has looked after
+        its carrier, in its own time (linkwatch); kernels from 6.8 on do so when they are asked.
+
+        Raises:
+            KernelRefused: if that takes seconds.
+        """
+        fabric = self.namespaces.get(FABRIC)
+        if fabric is None:
+            return
+        left = [fabric.indices[port.device] for port in _cable_ends(actions)]
+        latest = time.monotonic() + _PATIENCE_S
+        while left:
+            answers = fabric.socket.query([rt.get_device(index) for index in left])
+            found = zip(left, answers, strict=True)
+            left = [index for index, answer in found if answer is None or not rt.runs(answer)]
+            if left and time.monotonic() > latest:
+                raise KernelRefused(f"device {left[0]} of the fabric", errno.ENETDOWN)
+            time.sleep(_POLL_S if left else 0)
 
     def _namespace(
         self, action: Action, tolerated: frozenset[int], later: dict[str, Batch]
@@ -144,11 +192,11 @@ class Kernel:
                 if tolerated:
                     continue
                 raise KernelRefused(str(batch[0][1]), errno.ENODEV, f"no namespace {name}")
-            sent = _together(batch)
-            for refusal in namespace.socket.send([request for request, _ in sent]):
-                action = sent[refusal.index][1]
-                if refusal.errno not in tolerated and not _is_gone(name, action, refusal):
-                    failures.append(KernelRefused(str(action), refusal.errno, refusal.detail))
+            for sent in map(_together, _slices(batch)):
+                for refusal in namespace.socket.send([request for request, _ in sent]):
+                    action = sent[refusal.index][1]
+                    if refusal.errno not in tolerated and not _is_gone(name, action, refusal):
+                        failures.append(KernelRefused(str(action), refusal.errno, refusal.detail))
         if failures:
             raise failures[0]
 

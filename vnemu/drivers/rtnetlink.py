@@ -37,7 +37,7 @@ IFF_UP = 1
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINKINFO = 1, 3, 4, 18
 IFLA_STATS64 = 23
 _IFLA_GROUP, _DOOMED = 27, 0x646F6F6D
-_IFLA_CARRIER = 33
+_IFLA_OPERSTATE, _IF_OPER_UP, _IFLA_CARRIER = 16, 6, 33
 _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS = 29, 1 << 3
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_NET_NS_FD, _IFLA_GSO_MAX_SEGS, _IFLA_GSO_MAX_SIZE, _IFLA_GSO_IPV4_MAX_SIZE = 28, 40, 41, 63
@@ -325,6 +325,20 @@ class Device:
 LIST_DEVICES = IFINFO.pack(AF_UNSPEC, 0, 0, 0, 0)
 LIST_DEVICES_BARE = LIST_DEVICES + attribute(_IFLA_EXT_MASK, u32(_RTEXT_FILTER_SKIP_STATS))
 """The same without the counters."""
+
+
+def get_device(index: int) -> Request:
+    """Ask for a device."""
+    return Request(RTM_GETLINK, 0, IFINFO.pack(AF_UNSPEC, 0, index, 0, 0))
+
+
+def runs(answer: bytes) -> bool:
+    """Whether frames leave by a device: it has a carrier, and the kernel has looked after it.
+
+    The flag IFF_RUNNING does not say so: it is set as well while nothing is known yet.
+    """
+    state = attributes(answer, IFINFO.size).get(_IFLA_OPERSTATE, b"")
+    return state == bytes([_IF_OPER_UP])
 
 
 def device(answer: bytes) -> Device:

@@ -39,6 +39,8 @@ _TICK_S = 0.25
 _ROOM_FOR_TICK_S = 0.005
 _LATEST_TICK_S = 2.0
 _SWITCH_S = 0.0005
+_NICE = -10
+"""Some nine parts of a processor in ten (sched(7)); the rest is for those who also want it."""
 _LIKE_OTHERS = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
 _TOLD_EVERY_S, _FAULT_TOLD_EVERY_S = 1.0, 0.2
 
@@ -137,21 +139,42 @@ def _punctual() -> Iterator[None]:
 
     A thread that samples gives way within half a millisecond, not five; what was made up
     to now is not searched for garbage again and again; and where that is allowed (to
-    root), this thread goes before the programs of the lab, which do not inherit it.
+    root), this thread goes before the programs of the lab, which do not inherit it: wholly,
+    or, on a single processor, so far that they fill links while a network is made.
     """
     before = sys.getswitchinterval()
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()
     gc.freeze()
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        if os.cpu_count() == 1:
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+            os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
+        else:
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     try:
         yield
     finally:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
         os.sched_setscheduler(0, policy, priority)
         gc.unfreeze()
         sys.setswitchinterval(before)
+
+
+@contextmanager
+def _like_others() -> Iterator[None]:
+    """Be a thread without priority for a while."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, max(nice, 0))
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        os.sched_setscheduler(0, policy, priority)
 
 
 class _Run:
@@ -342,12 +365,8 @@ class _Run:
 
     def _work_aside(self, left: float) -> bool:
         """Do what can wait, if there is any, without going before the programs of the lab."""
-        policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-        os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
-        try:
+        with _like_others():
             return self._ideals.work(left) or self._observers.work(left)
-        finally:
-            os.sched_setscheduler(0, policy, priority)
 
     def _tick(self, sampler: Sampler) -> None:
         """See after all that runs by itself."""

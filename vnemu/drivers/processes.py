@@ -76,6 +76,16 @@ class ProcessMaker:
             )
         return ours
 
+    def begin(self) -> None:
+        """Get ready now for programs that are started by threads.
+
+        What makes the processes of VRs ends with the thread that started it, which may be
+        any one that needs it first.
+        """
+        with self._lock:
+            if self._requests is None:
+                self._requests = self._start_factory()
+
     def init(self, path: str, host_name: str, network_fd: int) -> int:
         """The process id of the VR's pid 1.
 
@@ -150,8 +160,8 @@ class ProcessMaker:
             raise ExperimentFailed(f"{ended[0]}{more}")
 
     def _ask(self, path: str, order: Order, network_fd: int) -> None:
-        if self._requests is None:
-            self._requests = self._start_factory()
+        self.begin()
+        assert self._requests is not None, "it has just begun"
         fd = os.memfd_create("order")
         try:
             with os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:

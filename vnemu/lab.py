@@ -133,6 +133,11 @@ class Lab(LabVerbs):
         )
         readiness.wait(timeout_s)
 
+    def serve_threads(self) -> None:
+        """Let threads that end before the lab start programs in it, from now on."""
+        assert self._processes is not None, "a lab that is up has it"
+        self._processes.begin()
+
     def ended_programs(self) -> list[Ended]:
         """The programs of Router OSs that have ended by themselves so far, oldest first."""
         return self._processes.ended() if self._processes is not None else []

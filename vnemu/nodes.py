@@ -72,6 +72,12 @@ class VirtualNode:
         """
         return self._processes.log(self.node.path, program)
 
+    def logs(self) -> dict[str, str]:
+        """What each program of the VR's Router OS has logged; as `log`."""
+        order = self._processes.order(self.node.path)
+        stages = order["stages"] if order else []
+        return {p["name"]: self.log(p["name"]) for programs in stages for p in programs}
+
     def inside(self, call: Callable[[], T]) -> T:
         """Run `call` in the node's network namespace: to open a socket there, no more."""
         return self._kernel.inside(node_namespace(self.node.path), call)

@@ -22,6 +22,7 @@ import resource
 import signal
 import sys
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -61,12 +62,15 @@ def kind() -> str:
     return _entered[0] if _entered else ""
 
 
-def enter() -> None:
+def enter(afterwards: Callable[[], None] | None = None) -> None:
     """Go on inside a new capsule; a second call does nothing.
 
     The calling process forks. The call returns in the capsule; outside, the
     caller waits and exits with the status of what runs inside. SIGTERM and
     SIGHUP are passed on and arrive inside as KeyboardInterrupt, as Ctrl-C does.
+
+    Parameters:
+        afterwards: what the caller does outside when nothing runs inside any more.
 
     Raises:
         MissingCapability: if this machine does not allow it.
@@ -82,7 +86,7 @@ def enter() -> None:
     # settled what it does about it.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     try:
-        _part()
+        _part(afterwards)
         _entered.append(rests_on)
         _allow_many_files()
     finally:
@@ -95,7 +99,7 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _part() -> None:
+def _part(afterwards: Callable[[], None] | None) -> None:
     answer, question = os.pipe()
     terminal = _terminal()
     remains.open_register()
@@ -108,6 +112,8 @@ def _part() -> None:
         if code == _KILLED:
             _restore(terminal)
         remains.take_away()
+        if afterwards is not None:
+            afterwards()
         os._exit(code)
     os.close(answer)
     _keep(question, caller)

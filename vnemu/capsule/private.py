@@ -22,7 +22,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -74,6 +74,7 @@ def run_again(
     enclosed: bool,
     writes: Path | None = None,
     more: Sequence[str] = (),
+    line: Callable[[int, int], None] | None = None,
 ) -> int:
     """Run this process's command again, in a private kernel.
 
@@ -85,6 +86,7 @@ def run_again(
             and the folder of `writes`.
         writes: what the command will make, elsewhere than in its working directory.
         more: arguments that it gets there beside its own.
+        line: as of `uml_console.Console.run`.
 
     Returns:
         The command's exit status.
@@ -109,7 +111,8 @@ def run_again(
         _write_job(folder, reason, console, more)
         status = (folder / "status").open("w+")
         log = (folder / "kernel.log").open("w+", errors="replace")
-        code = console.run(_arguments(kernel, folder, memory), log.fileno(), enclosed=enclosed)
+        booted = _arguments(kernel, folder, memory)
+        code = console.run(booted, log.fileno(), enclosed=enclosed, line=line)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = status.read()

@@ -3,6 +3,7 @@
     con0        the kernel's log, a file
     con1, con2  standard input and output, standard error
     con3        the control line: READY from inside; signals, SIZE, CLOSE to it
+    con4        a further line, for whoever boots to talk with the command
 
 Where standard input is no terminal, it is data: `uml_init` takes it as it comes, and
 ESCAPE announces that something other than data follows.
@@ -71,13 +72,21 @@ class Console:
                 return rows, columns
         return 24, 80
 
-    def run(self, kernel: list[str], log: int, *, enclosed: bool) -> int:
+    def run(
+        self,
+        kernel: list[str],
+        log: int,
+        *,
+        enclosed: bool,
+        line: Callable[[int, int], None] | None = None,
+    ) -> int:
         """Boot, wait for the end, and return the kernel's own exit status.
 
         Parameters:
             kernel: its command line, but for the consoles.
             log: where it writes what it says.
             enclosed: whether a capsule ends all of it when this process ends.
+            line: is told the descriptors from which con4 is read and to which it is written.
 
         Raises:
             KeyboardInterrupt: if a signal came while it booted.
@@ -87,12 +96,17 @@ class Console:
         # console stands still on a plain file.
         typed, self._to_kernel = os.pipe()
         printed, complained, report = os.pipe(), os.pipe(), os.pipe()
-        inside = (typed, printed[1], complained[1], self._control_out, report[1], log)
+        heard, said = os.pipe(), os.pipe()
+        control, more = (self._control_out, report[1]), (heard[0], said[1])
+        inside = (typed, printed[1], complained[1], *control, *more, log)
+        consoles = _consoles(typed, printed[1], complained[1], control, more, log)
         handlers = _handlers(self._on_signal, self._on_resize)
         with _terminal_kept(self.raw), handlers, _wakened() as self._woken:
-            process = self._start([kernel[0], *_consoles(*inside), *kernel[1:]], inside, enclosed)
+            process = self._start([kernel[0], *consoles, *kernel[1:]], inside, enclosed)
             for fd in inside[:-1]:
                 os.close(fd)
+            if line is not None:
+                line(said[0], heard[1])
             try:
                 self._pumps = [
                     _Pump(printed[0], _STDOUT, self._tell),
@@ -172,13 +186,18 @@ class Console:
 
 
 def _consoles(
-    typed: int, printed: int, complained: int, orders: int, report: int, log: int
+    typed: int,
+    printed: int,
+    complained: int,
+    control: tuple[int, int],
+    line: tuple[int, int],
+    log: int,
 ) -> list[str]:
     return [
         f"con0=null,fd:{log}",
         f"con1=fd:{typed},fd:{printed}",
         f"con2=null,fd:{complained}",
-        f"con3=fd:{orders},fd:{report}",
+        *(f"con{n}=fd:{i},fd:{o}" for n, (i, o) in enumerate((control, line), 3)),
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 
 from vnemu.errors import InputError, InternalError, KernelRefused, VnemuError
 
@@ -32,6 +31,8 @@ def complain(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
+    import traceback
+
     traceback.print_exception(error)
     _say("this is a bug in vnemu: please report it with the lines above")
     return InternalError.exit_status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -47,6 +47,8 @@ def enter_capsule(
     later: Sequence[Topology] = (),
     more: Sequence[str] = (),
     others: Sequence[Sequence[Topology]] = (),
+    afterwards: Callable[[], None] | None = None,
+    line: Callable[[int, int], None] | None = None,
 ) -> str:
     """Go on in a capsule whose kernel has all that `topology` asks for.
 
@@ -60,6 +62,9 @@ def enter_capsule(
         later: what the topology will become.
         more: arguments that the command gets in a private kernel beside its own.
         others: of each further lab that will run there, its topology and what it will become.
+        afterwards: what this process does outside when nothing runs in the capsule any more.
+        line: a line between this process and the command in a private kernel; as of
+            `vnemu.capsule.uml_console.Console.run`.
 
     Returns:
         Why it is this kernel.
@@ -75,11 +80,12 @@ def enter_capsule(
         capsule.enter()
         _require_all(labs)
         return os.environ[private.MARK]
-    why = _why_not_native(choice, labs)
+    why = _why_not_native(choice, labs, afterwards)
     if not why:
         return "asked for" if choice == "native" else "it has all that the files ask for"
     enclosed = capsule.inside()
-    raise RanInside(private.run_again(why, memory, enclosed=enclosed, writes=out, more=more))
+    status = private.run_again(why, memory, enclosed=enclosed, writes=out, more=more, line=line)
+    raise RanInside(status)
 
 
 def _require_all(labs: Sequence[Sequence[Topology]]) -> None:
@@ -99,10 +105,12 @@ def _check_out(out: Path | None) -> None:
         )
 
 
-def _why_not_native(choice: str, labs: Sequence[Sequence[Topology]]) -> str:
+def _why_not_native(
+    choice: str, labs: Sequence[Sequence[Topology]], afterwards: Callable[[], None] | None
+) -> str:
     """Enter a native capsule if that is allowed; return why it does not do, empty if it does."""
     try:
-        capsule.enter()
+        capsule.enter(afterwards)
         if choice != "private":
             _require_all(labs)
             return ""

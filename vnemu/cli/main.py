@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from vnemu import __version__
+from vnemu.cli import labs, verbs
 from vnemu.cli.console import complain
 from vnemu.cli.migration import import_network
+from vnemu.cli.options import AnyFile, AsJson, KernelChoice, Memory, Overrides
 from vnemu.errors import InputError
 
 app = typer.Typer(
@@ -25,22 +27,6 @@ app = typer.Typer(
     "3 this machine lacks something, 4 a bug in vnemu. "
     "First steps: [bold]vnemu doctor[/], then [bold]vnemu run experiments/fig6-guarantee.yaml[/].",
 )
-
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Change a value of the files, such as underlay.links.0.rate=320mbit. Repeatable.",
-    ),
-]
-AnyFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A topology or experiment file (YAML).")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Memory = Annotated[
-    str, typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel.")
-]
 
 
 def run() -> int:
@@ -86,14 +72,6 @@ def _options(
     Virtual routers and links of several networks run side by side on emulated
     machines and physical links, without touching this host; root is not needed.
     """
-
-
-class KernelChoice(StrEnum):
-    """The kernels that can run a lab."""
-
-    auto = "auto"
-    native = "native"
-    private = "private"
 
 
 @app.command("run")
@@ -359,3 +337,7 @@ def schema(
         SchemaKind.result: result_schema,
     }[kind]
     print(json.dumps(make(), indent=2))
+
+
+labs.register(app)
+verbs.register(app)

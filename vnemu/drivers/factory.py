@@ -42,17 +42,25 @@ class Factory:
         """How many VRs were asked for that have no pid 1 yet."""
         return len(self._asked)
 
-    def ask(self, path: str, order: Order, network_fd: int) -> None:
-        """Have a VR made; `hear` tells of it."""
+    def begin(self) -> socket.socket:
+        """Start the program that makes VRs, if it does not run.
+
+        It ends with the thread that started it, which else is the first that wants a VR.
+        """
         if self._socket is None:
             self._socket = self._start()
+        return self._socket
+
+    def ask(self, path: str, order: Order, network_fd: int) -> None:
+        """Have a VR made; `hear` tells of it."""
+        requests = self.begin()
         life = f"{path} {next(self._numbers)}"
         fd = os.memfd_create("order")
         try:
             with os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
                 json.dump(order, file)
             os.lseek(fd, 0, os.SEEK_SET)
-            socket.send_fds(self._socket, [life.encode()], [network_fd, fd])
+            socket.send_fds(requests, [life.encode()], [network_fd, fd])
         finally:
             os.close(fd)
         self._lives[path] = life

@@ -57,6 +57,11 @@ class ProcessMaker:
         self._stopped: set[str] = set()
         self._ended: list[Ended] = []
 
+    def begin(self) -> None:
+        """Get ready now for programs that are started by threads."""
+        with self._lock:
+            self._factory.begin()
+
     def init(self, path: str, host_name: str, network_fd: int) -> int:
         """The process id of the VR's pid 1.
 

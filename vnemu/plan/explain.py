@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from vnemu.embedding.mapping import Mapping, ports
 from vnemu.embedding.shares import Share, shares
@@ -111,6 +112,15 @@ def _addresses(topology: Topology) -> Iterator[str]:
 
 def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
     """The plan as plain data, for ``--json`` (docs/cli.md describes it)."""
+    actions = [
+        {"do": a.verb, "what": str(a.target), "for": " ".join(a.reason).strip()}
+        for a in first_actions(topology, mapping)
+    ]
+    return {**described(topology, mapping), "actions": actions}
+
+
+def described(topology: Topology, mapping: Mapping) -> dict[str, Any]:
+    """What a topology is and where, as plain data; without the actions that it takes."""
     return {
         "name": topology.name,
         "nodes": {
@@ -149,10 +159,6 @@ def as_data(topology: Topology, mapping: Mapping) -> dict[str, object]:
             name: _granted(topology, mapping, physical)
             for name, physical in topology.underlay.links.items()
         },
-        "actions": [
-            {"do": a.verb, "what": str(a.target), "for": " ".join(a.reason).strip()}
-            for a in first_actions(topology, mapping)
-        ],
     }
 
 

@@ -315,6 +315,11 @@ class BatchDoc(EntryDoc):
     batch: Annotated[list[Annotated[ChangeDoc, AfterValidator(_untimed)]], Field(min_length=1)]
 
 
+def changes() -> dict[str, type[EntryDoc]]:
+    """The verbs of what happens at once, and how each is written."""
+    return {**_CHANGES, "batch": BatchDoc}
+
+
 _EVENTS: dict[str, type[EntryDoc]] = {
     **_CHANGES,
     "batch": BatchDoc,

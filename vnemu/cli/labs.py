@@ -1,0 +1,163 @@
+"""The commands on labs that run: they are started, listed, looked at, entered and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vnemu.cli.options import AsJson, KernelChoice, LabName, Memory, NodePath, Overrides
+from vnemu.errors import ExperimentFailed, InputError
+
+
+def up(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A topology file (YAML).")],
+    name: Annotated[
+        str | None, typer.Option(help="What to call the lab. [dim]default: as its topology[/]")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when the lab is ready; it goes on.")
+    ] = False,
+    kernel: Annotated[KernelChoice, typer.Option(help="Which kernel runs it.")] = (
+        KernelChoice.auto
+    ),
+    memory: Memory = "2048mb",
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    line: Annotated[bool, typer.Option("--line", hidden=True)] = False,
+) -> int:
+    """Set a lab up and let it run, until Ctrl-C or vnemu down.
+
+    Other commands find it by its name meanwhile. Of an experiment file, its
+    topology is set up. With --detach the command prints the lab's name.
+
+    Example: [bold]vnemu up topologies/wowkivs2009.yaml --detach[/]
+    """
+    from vnemu.cli import start
+    from vnemu.cli.kernel import memory_bytes
+
+    wanted = start.Wanted(
+        file=file,
+        name=name,
+        detach=detach,
+        kernel=kernel,
+        memory=memory_bytes(memory),
+        overrides=tuple(overrides or ()),
+        as_json=as_json,
+    )
+    return start.in_private_kernel(wanted) if line else start.up(wanted)
+
+
+def ps(as_json: AsJson = False) -> None:
+    """List your labs that run.
+
+    Example: [bold]vnemu ps[/]
+    """
+    from vnemu.cli import lab_pages
+    from vnemu.sessions.client import overviews
+
+    found = overviews()
+    if as_json:
+        print(json.dumps(found, indent=2))
+    elif found:
+        print("\n".join(lab_pages.overview(found)))
+    else:
+        print("no lab runs; vnemu up FILE starts one")
+
+
+def inspect(lab: LabName, as_json: AsJson = False) -> None:
+    """Show a running lab: where its routers are and how they do, its links and their quality.
+
+    Example: [bold]vnemu inspect wowkivs2009[/]
+    """
+    from vnemu.cli import lab_pages
+    from vnemu.sessions.client import ask
+
+    found = ask(lab, "inspect")
+    print(json.dumps(found, indent=2) if as_json else "\n".join(lab_pages.inspected(found)))
+
+
+def down(
+    labs: Annotated[list[str] | None, typer.Argument(metavar="LAB...", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="End all of your labs.")] = False,
+) -> None:
+    """End labs; when the command returns, nothing of them is left.
+
+    Example: [bold]vnemu down wowkivs2009[/]
+    """
+    from vnemu.sessions import client, folder
+
+    if everything == bool(labs):
+        raise InputError("name the labs to end, or give --all")
+    for lab in labs or folder.labs():
+        client.end(lab)
+
+
+def execute(
+    lab: LabName,
+    node: NodePath,
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...")],
+) -> int:
+    """Run a command in a router or host of a running lab.
+
+    It has this command's input, outputs and exit status; on a terminal it has one too.
+
+    Example: [bold]vnemu exec wowkivs2009 a/r1 -- ip route[/]
+    """
+    from vnemu.sessions.visit import run_in
+
+    return run_in(lab, node, command)
+
+
+def logs(
+    lab: LabName,
+    node: Annotated[
+        str | None, typer.Argument(metavar="NODE", help="Only of this router, such as a/r1.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the routing daemons of a running lab have logged.
+
+    Example: [bold]vnemu logs LAB a/r1[/]
+    """
+    from vnemu.cli import lab_pages
+    from vnemu.sessions.client import ask
+
+    found = ask(lab, "logs", node=node)
+    print(json.dumps(found, indent=2) if as_json else "\n".join(lab_pages.logs(found)))
+
+
+def events(
+    lab: LabName,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what has happened in a running lab: changes, what was refused, daemons that ended.
+
+    Example: [bold]vnemu events LAB --follow[/]
+    """
+    from vnemu.cli import lab_pages
+    from vnemu.sessions.client import asked
+
+    try:
+        for message in asked(lab, "events", follow=follow):
+            if "event" in message:
+                record: dict[str, Any] = message["event"]
+                print(json.dumps(record) if as_json else lab_pages.event(record), flush=True)
+    except ExperimentFailed:
+        if not follow:  # the end of the lab is the end of what can be followed
+            raise
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def register(app: typer.Typer) -> None:
+    """Make these functions commands."""
+    for function in (up, ps, inspect, down, logs, events):
+        app.command()(function)
+    app.command("exec", context_settings={"allow_interspersed_args": False})(execute)

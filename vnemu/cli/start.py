@@ -1,0 +1,136 @@
+"""What `vnemu up` does: a lab is set up, and stays until it is ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vnemu import capsule
+from vnemu.cli.console import complain
+from vnemu.cli.files import Planned, read_any
+from vnemu.cli.kernel import RanInside, enter_capsule
+from vnemu.cli.progress import say, shown
+from vnemu.events import Event, Sink
+from vnemu.sessions import folder
+from vnemu.sessions.background import Background
+from vnemu.sessions.line_inside import Inside, console
+from vnemu.sessions.line_outside import Outside
+from vnemu.sessions.running import RunningLab
+from vnemu.sessions.server import Server
+
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for, as options.
+
+    Parameters:
+        name: of the lab; None: that of its topology.
+        memory: of a private kernel, in bytes.
+    """
+
+    file: Path
+    name: str | None
+    detach: bool
+    kernel: str
+    memory: int
+    overrides: tuple[str, ...]
+    as_json: bool
+
+
+def up(wanted: Wanted) -> int:
+    """Set a lab up; return when it has ended or, if it is detached, when it is ready.
+
+    Raises:
+        InputError: if the file is wrong, or the name is taken.
+        VnemuError: if it cannot be set up.
+    """
+    planned = read_any(wanted.file, wanted.overrides)
+    claimed = folder.claim(wanted.name or planned.topology.name)
+    if not wanted.detach:
+        return _led(planned, wanted, claimed, lambda: _show_ready(wanted, claimed.name))
+    background = Background()
+
+    def lead() -> int:
+        claimed.take_over()
+        try:
+            return _led(planned, wanted, claimed, background.ready)
+        except BaseException as error:
+            return complain(error)
+
+    status = background.start(lead)
+    if status == 0:
+        print(json.dumps({"name": claimed.name}) if wanted.as_json else claimed.name)
+    return status
+
+
+def _led(planned: Planned, wanted: Wanted, claimed: folder.Claim, ready: Callable[[], None]) -> int:
+    """Lead a lab from its set-up to its end, in the capsule."""
+    try:
+        enter_capsule(
+            wanted.kernel,
+            planned.topology,
+            wanted.memory,
+            more=("--line",),
+            afterwards=claimed.release,
+            line=Outside(claimed.listener, ready),
+        )
+    except RanInside as ended:
+        return ended.status
+    finally:
+        if not capsule.inside():
+            claimed.release()
+    running = RunningLab(claimed.name, wanted.file, capsule.kind())
+    Server(running).listen(claimed.listener)
+    _live(planned, running, ready)
+    return 0
+
+
+def in_private_kernel(wanted: Wanted) -> int:
+    """Lead a lab within the private kernel that was booted for it; others are outside."""
+    planned = read_any(wanted.file, wanted.overrides)
+    enter_capsule(wanted.kernel, planned.topology, wanted.memory)
+    name = wanted.name or planned.topology.name
+    running = RunningLab(name, wanted.file, capsule.kind())
+    line = Inside(Server(running).take, console())
+    line.start()
+    _live(planned, running, line.ready)
+    return 0
+
+
+def _live(planned: Planned, running: RunningLab, ready: Callable[[], None]) -> None:
+    from vnemu.lab import Lab
+
+    listeners: list[Sink] = [running.journal]
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    lab = Lab(planned.topology, planned.mapping, tell)
+    with ExitStack() as stack:
+        with shown() as progress:
+            listeners.append(progress)
+            stack.enter_context(lab)
+        listeners.remove(progress)
+        running.begin(lab)
+        stack.callback(running.end)
+        with suppress(KeyboardInterrupt):
+            ready()
+            _stay(running)
+
+
+def _stay(running: RunningLab) -> None:
+    """Wait until the lab is to end. The interactive shell will take this place."""
+    while not running.over.wait(_LOOK_S):
+        pass
+
+
+def _show_ready(wanted: Wanted, name: str) -> None:
+    if wanted.as_json:
+        print(json.dumps({"name": name}), flush=True)
+    say(f"lab '{name}' runs until Ctrl-C, or vnemu down {name}")

@@ -1,0 +1,276 @@
+"""The verbs on running labs: each command says one entry of a timeline, and the lab does it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vnemu.cli.options import AsJson, LabName, NodePath
+
+LinkPath = Annotated[
+    str, typer.Argument(metavar="LINK", help="A virtual link: network/link, such as a/core.")
+]
+AnyLink = Annotated[
+    str, typer.Argument(metavar="LINK", help="A virtual link (a/core), or a physical one.")
+]
+NodeOrNetwork = Annotated[
+    str, typer.Argument(metavar="NAME", help="A router or host (a/r1), or a whole network (a).")
+]
+Physical = Annotated[
+    str, typer.Argument(metavar="NAME", help="A physical link or a machine of the underlay.")
+]
+Direction = Annotated[
+    str | None, typer.Option(metavar="END>END", help="Only this way, such as 'r1>r2'.")
+]
+Machine = Annotated[str | None, typer.Option(metavar="RM", help="The machine for it.")]
+Names = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Such as rm1,rm3.")]
+Value = Annotated[str | None, typer.Option(metavar="VALUE", help="As in a file; none: without.")]
+
+_PLAIN = re.compile(r"\d+|[\[{].*", re.DOTALL)
+
+
+def do(
+    lab: LabName,
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...", help="An entry of a timeline without at:, or - for standard input."
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Change a running lab in the words of a timeline; several texts are one change.
+
+    All of it happens, or nothing. The other verbs are short forms of this one.
+
+    Example: [bold]vnemu do LAB 'move: a/r1, to: rm2' 'cut: a/core'[/]
+    """
+    source = "<stdin>" if texts == ["-"] else ""
+    _tell(lab, [sys.stdin.read()] if source else texts, as_json, source)
+
+
+def pause(lab: LabName, name: NodeOrNetwork) -> None:
+    """Let a router, a host or a network rest: nothing of it runs, its state stays."""
+    _do(lab, pause=name)
+
+
+def resume(lab: LabName, name: NodeOrNetwork) -> None:
+    """Let go on what is paused."""
+    _do(lab, resume=name)
+
+
+def stop(lab: LabName, node: NodePath) -> None:
+    """Switch a router or host off: its programs end, its peers see no carrier."""
+    _do(lab, stop=node)
+
+
+def start(lab: LabName, node: NodePath) -> None:
+    """Switch a stopped router or host on."""
+    _do(lab, start=node)
+
+
+def create(lab: LabName, node: NodePath, on: Machine = None) -> None:
+    """Add a router, which vnemu add can join to others then.
+
+    With more keys: [bold]vnemu do LAB 'create: a/r9, on: rm2, routing: ospf'[/]
+    """
+    _do(lab, create=node, on=on)
+
+
+def destroy(lab: LabName, node: NodePath) -> None:
+    """Take a router or host away for good, and its links."""
+    _do(lab, destroy=node)
+
+
+def copy(
+    lab: LabName,
+    node: NodePath,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The copy: network/name.")],
+    on: Machine = None,
+) -> None:
+    """Make a second router like one that is there; its NICs are unplugged until vnemu add.
+
+    Example: [bold]vnemu copy LAB a/r1 a/r9 --on rm2[/]
+    """
+    _do(lab, copy=node, **{"as": new}, on=on)
+
+
+def move(
+    lab: LabName,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A router (a/r1) or a virtual link (a/core).")
+    ],
+    to: Machine = None,
+    path: Names = None,
+    avoid: Names = None,
+) -> None:
+    """Let a router live on another machine, or a link take another path; no frame is lost.
+
+    Without an option the best place is chosen.
+
+    Example: [bold]vnemu move LAB a/r1 --to rm2[/]
+    """
+    _do(lab, move=name, to=to, path=_listed(path), avoid=_listed(avoid))
+
+
+def limit(
+    lab: LabName,
+    node: NodePath,
+    cpu: Value = None,
+    cpus: Value = None,
+    memory: Value = None,
+    disk: Value = None,
+) -> None:
+    """Change what a router or host may use of its machine.
+
+    Example: [bold]vnemu limit LAB a/r1 --cpu 50%[/]
+    """
+    _do(lab, limit=node, cpu=cpu, cpus=cpus, memory=memory, disk=disk)
+
+
+def reshape(
+    lab: LabName,
+    link: AnyLink,
+    direction: Direction = None,
+    limit: Value = None,
+    guarantee: Value = None,
+    rate: Value = None,
+    delay: Value = None,
+    jitter: Value = None,
+    loss: Value = None,
+    duplicate: Value = None,
+    corrupt: Value = None,
+    reorder: Value = None,
+    queue: Value = None,
+) -> None:
+    """Change the quality of a link; what is not named keeps its value.
+
+    Example: [bold]vnemu reshape LAB a/core --limit 10mbit --delay 5ms[/]
+    """
+    values = {key: value for key, value in locals().items() if key not in ("lab", "link")}
+    _do(lab, reshape=link, **values)
+
+
+def cut(lab: LabName, link: AnyLink, direction: Direction = None) -> None:
+    """Let nothing pass a link, and tell nobody: its carrier stays."""
+    _do(lab, cut=link, direction=direction)
+
+
+def mend(lab: LabName, link: AnyLink, direction: Direction = None) -> None:
+    """Let frames pass a link again that was cut."""
+    _do(lab, mend=link, direction=direction)
+
+
+def unplug(lab: LabName, link: LinkPath) -> None:
+    """Take a virtual link's carrier away at both ends (the timeline's down:)."""
+    _do(lab, down=link)
+
+
+def plug(lab: LabName, link: LinkPath) -> None:
+    """Give a virtual link its carrier back (the timeline's up:)."""
+    _do(lab, up=link)
+
+
+def fail(lab: LabName, name: Physical, direction: Direction = None) -> None:
+    """Let a physical link or a machine fail."""
+    _do(lab, fail=name, direction=direction)
+
+
+def repair(lab: LabName, name: Physical, direction: Direction = None) -> None:
+    """Repair a physical link or a machine."""
+    _do(lab, repair=name, direction=direction)
+
+
+def add(
+    lab: LabName,
+    link: LinkPath,
+    one: Annotated[str, typer.Argument(metavar="ROUTER", help="Without its network.")],
+    other: Annotated[str, typer.Argument(metavar="ROUTER", help="Without its network.")],
+    limit: Value = None,
+    guarantee: Value = None,
+    delay: Value = None,
+    loss: Value = None,
+    path: Names = None,
+) -> None:
+    """Join two routers of a network by a new virtual link.
+
+    Example: [bold]vnemu add LAB a/x r1 r2 --limit 10mbit[/]
+    """
+    ends = _listed(f"{one},{other}")
+    values = {"limit": limit, "guarantee": guarantee, "delay": delay, "loss": loss}
+    _do(lab, add=link, endpoints=ends, **values, path=_listed(path))
+
+
+def remove(lab: LabName, link: LinkPath) -> None:
+    """Take a virtual link away, and the NICs at its ends."""
+    _do(lab, remove=link)
+
+
+def create_network(
+    lab: LabName,
+    name: Annotated[str, typer.Argument(metavar="NETWORK", help="The name that it gets.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A topology, or a file of a network alone.")
+    ],
+    network: Annotated[
+        str | None,
+        typer.Option(help="Which of the file's. [dim]default: of its name, or the only one[/]"),
+    ] = None,
+) -> None:
+    """Add a network from a file while the others run.
+
+    Example: [bold]vnemu create-network LAB c topologies/two-overlays.yaml --network a[/]
+    """
+    _do(lab, create_network=name, file=file, network=network)
+
+
+def destroy_network(
+    lab: LabName, name: Annotated[str, typer.Argument(metavar="NETWORK", help="Its name.")]
+) -> None:
+    """Take a network away, with all that is in it."""
+    _do(lab, destroy_network=name)
+
+
+def _do(lab: str, **entry: str | None) -> None:
+    _tell(lab, [entry_text(entry)])
+
+
+def _tell(lab: str, texts: list[str], as_json: bool = False, source: str = "") -> None:
+    from vnemu.sessions.client import ask
+
+    found: dict[str, Any] = ask(lab, "do", texts=texts, folder=str(Path.cwd()), source=source)
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"{', '.join(found['done'])} ({found['took_ms']:g} ms)")
+    for note in found["notes"]:
+        print(note)
+
+
+def entry_text(entry: dict[str, str | None]) -> str:
+    """An entry of a timeline, of what is not None; lists and mappings are in flow style."""
+    said = (f"{key}: {_written(value)}" for key, value in entry.items() if value is not None)
+    return f"{{{', '.join(said)}}}"
+
+
+def _written(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value)
+
+
+def _listed(names: str | None) -> str | None:
+    return None if names is None else json.dumps(names.split(","))
+
+
+def register(app: typer.Typer) -> None:
+    """Make these functions commands."""
+    functions = (
+        *(do, pause, resume, stop, start, create, destroy, copy, move, limit, reshape),
+        *(cut, mend, unplug, plug, fail, repair, add, remove, create_network, destroy_network),
+    )
+    for function in functions:
+        app.command()(function)

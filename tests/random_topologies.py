@@ -70,6 +70,10 @@ QUALITIES = st.sampled_from(
 )
 
 
+CAPACITIES = ("50mbit", "1kpps", "1gbit 90kpps")
+LIMITS = st.sampled_from([{}, *({"resources": {"forwarding": each}} for each in CAPACITIES)])
+
+
 def directions(draw: st.DrawFn, ends: tuple[str, str], *more: str) -> Data:
     """Now and then, another quality in one direction, and another of the rates in `more`."""
     if not draw(st.booleans()):
@@ -91,9 +95,10 @@ def networks(draw: st.DrawFn, machines: list[str], most: int = 5) -> Data:
             link["guarantee"] = draw(st.sampled_from(["10kbit", "100kbit"]))
         link |= directions(draw, edge, *(["limit"] if draw(st.booleans()) else []))
         links.append(link)
-    placed = {
+    placed: Data = {
         r: {"on": draw(st.sampled_from(machines))} if draw(st.booleans()) else {} for r in routers
     }
+    placed = {r: {**placed[r], **draw(LIMITS)} for r in routers}
     hosts = {
         f"h{n}": {"at": draw(st.sampled_from(routers))} for n in range(draw(st.integers(0, 2)))
     }

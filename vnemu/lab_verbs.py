@@ -243,7 +243,8 @@ class LabVerbs(ABC):
 
         Parameters:
             node: network/name.
-            limits: any of `cpu` (``"50%"``), `cpus`, `memory` (``"64mb"``) and `disk`, as
-                in a file; ``"none"`` to take one away.
+            limits: any of `cpu` (``"50%"``), `cpus`, `memory` (``"64mb"``), `disk` and, of
+                a VR, `forwarding` (``"100mbit"``, ``"10kpps"``), as in a file; ``"none"`` to
+                take one away.
         """
         self.do(Limit(node, read(LimitsDoc, limits)))

@@ -150,6 +150,22 @@ class Rate(Quantity):
         return self.amount / 1e6
 
 
+class PacketRate(Quantity):
+    """A number of packets a second."""
+
+    kind = "packet rate"
+    example = "10kpps"
+    usual = "pps"
+    units: ClassVar[dict[str, int]] = {"mpps": 10**6, "kpps": 10**3, "pps": 1}
+    shown = ("mpps", "kpps", "pps")
+    json_pattern = r"^\s*[0-9.]+([eE][0-9]+)?\s*([kmKM])?[pP]{2}[sS]\s*$"
+
+    @property
+    def pps(self) -> int:
+        """Packets a second."""
+        return self.amount
+
+
 class Duration(Quantity):
     """A span of time, exact to the nanosecond."""
 

@@ -18,7 +18,9 @@ from vnemu.plan.objects import (
     FABRIC,
     Address,
     Block,
+    Bucket,
     Classifier,
+    Detour,
     Htb,
     HtbClass,
     Ifb,
@@ -90,6 +92,11 @@ NETEM = Netem(RM, "ifb0", 10_000_000, 0, 0.01, 1000)
 QUALITY = Netem(FABRIC, "vif", 3 * 10**9, 10**9, 0.5, 123_456)
 
 
+FUNNEL = Ifb(FABRIC, "a~r1", mac(10), 1500)
+DETOUR = Detour(FABRIC, "vif", FUNNEL.device)
+BY_PACKET = Bucket(FABRIC, FUNNEL.device, 12_112_000, 37_850, least=1514, cut=1514)
+BY_BIT = replace(BY_PACKET, rate=50_000_000, limit=156_250, least=0)
+FAST = replace(BY_BIT, rate=10**11, cut=0)
 JITTER = replace(NETEM, jitter=1_000_000)
 MORE = {
     "bursts": replace(NETEM, loss=0.0, gilbert_elliott=(0.01, 0.2, 1.0, 0.001)),
@@ -197,6 +204,19 @@ CASES = [
     Case("block-beside-a-patch", Block(FABRIC, "vif"), [*VIFS, *WAYS, SPREAD], feature="bpf"),
     Case("patch-beside-a-block", SPREAD, [*VIFS, *WAYS, Block(FABRIC, "vif")], PATCH, "bpf"),
     Case("ifb", IFB, WIRED, feature="ifb"),
+    Case("detour", DETOUR, [*VIFS, FUNNEL], feature="ifb"),
+    Case("detour-beside-a-patch", DETOUR, [*VIFS, FUNNEL, PATCH], feature="ifb"),
+    Case("detour-beside-a-block", DETOUR, [*VIFS, FUNNEL, Block(FABRIC, "vif")], feature="ifb"),
+    Case("patch-beside-a-detour", PATCH, [*VIFS, FUNNEL, DETOUR], feature="ifb"),
+    Case("bucket-by-packet", BY_PACKET, [*VIFS, FUNNEL], BY_BIT, feature="tbf"),
+    Case(
+        "bucket-by-bit",
+        BY_BIT,
+        [*VIFS, FUNNEL],
+        replace(BY_BIT, rate=10_000_000, least=64),
+        feature="tbf",
+    ),
+    Case("bucket-fast", FAST, [*VIFS, FUNNEL], replace(FAST, rate=10**10), feature="tbf"),
     Case("netem", NETEM, [*WIRED, IFB], replace(NETEM, delay=20_000_000), feature="netem"),
     Case("netem-jitter", QUALITY, VIFS, replace(QUALITY, jitter=0), feature="netem"),
     Case("netem-loss", replace(QUALITY, loss=1.0), VIFS, QUALITY, feature="netem"),

@@ -22,16 +22,19 @@ from vnemu.drivers.netlink import Request, attributes
 
 
 class TestFilters:
-    def test_ingress(self) -> None:
+    def test_the_hook(self) -> None:
         found = decoded(tc.hook(101), tcmsg)
         assert (found["handle"], found["parent"]) == (0xFFFF0000, INGRESS)
         assert found.get_attr("TCA_KIND") == "ingress"
+        both = decoded(tc.hook(101, both_ways=True), tcmsg)
+        assert (both["handle"], both["parent"]) == (0xFFFF0000, INGRESS)
+        assert both.get_attr("TCA_KIND") == "clsact"
 
     def test_redirect_takes_every_frame(self) -> None:
         request = filters.redirect(101, 202)
         found = decoded(request, tcmsg)
         assert (request.kind, request.flags) == (44, REPLACING)
-        assert (found["parent"], found["handle"]) == (0xFFFF0000, 0x80000001)
+        assert (found["parent"], found["handle"]) == (0xFFFFFFF2, 0x80000001)
         assert found["info"] == 0x100 << 16 | struct.unpack("=H", struct.pack(">H", 0x0003))[0]
         assert found.get_attr("TCA_KIND") == "u32"
         assert selector(request) == (1, 0, 0, [(0, 0, 0, 0)])
@@ -77,6 +80,17 @@ class TestFilters:
     def test_redirect_target(self) -> None:
         assert filters.redirect_target(filters.redirect(1, 77).body) == 77
 
+    def test_a_detour_is_for_frames_that_leave(self) -> None:
+        request = filters.detour(101, 77)
+        found = decoded(request, tcmsg)
+        assert found["parent"] == 0xFFFFFFF3
+        content = attributes(options(request))
+        assert content[filters.BPF_OPS] == struct.pack("=HBBI", 0x06, 0, 0, 0xFFFFFFFF)
+        assert filters.BPF_FLAGS not in content  # an action acts; after an ifb it does not again
+        assert filters.detour_target(request.body) == 77
+        gone = decoded(filters.end_detour(101), tcmsg)
+        assert (gone["parent"], gone["info"]) == (found["parent"], found["info"])
+
     def test_no_redirect(self) -> None:
         assert filters.redirect_target(tc.tc_body(1)) == 0
 
@@ -93,7 +107,7 @@ class TestFilters:
     def test_block(self) -> None:
         request = filters.block(101)
         found = decoded(request, tcmsg)
-        assert (found["parent"], found["handle"]) == (0xFFFF0000, 1)
+        assert (found["parent"], found["handle"]) == (0xFFFFFFF2, 1)
         assert found.get_attr("TCA_KIND") == "bpf"
         content = attributes(options(request))
         assert content[filters.BPF_OPS_LEN] == struct.pack("=H", 1)

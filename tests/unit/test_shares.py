@@ -192,6 +192,31 @@ def test_a_limit_on_one_machine_holds() -> None:
     assert ideals(text, A) == [5]
 
 
+@pytest.mark.parametrize(
+    ("capacity", "demands", "expected"),
+    [
+        ("20mbit", [("a/h1", "a/r2", None)], [20]),
+        ("20mbit", [("a/h1", "a/r2", None), ("a/r2", "a/h1", None)], [10, 10]),
+        ("20mbit", [("a/h1", "a/r2", 15 * M), ("a/r2", "a/h1", None)], [15, 5]),
+        ("20mbit", [("a/h1", "a/r2", None), ("a/r2", "a/r1", None)], [10, 10]),
+        ("20mbit", [("a/r1", "a/r2", None)], [32]),  # its own
+        ("100mbit", [("a/h1", "a/r2", None), ("a/r2", "a/h1", None)], [32, 32]),
+        ("20mbit 1kpps", [("a/h1", "a/r2", None)], [20]),
+        ("1kpps", [("a/h1", "a/r2", None)], [32]),  # it depends on what the packets are
+    ],
+)
+def test_a_router_is_a_hop_that_all_directions_share(
+    capacity: str, demands: list[tuple[str, str, int | None]], expected: list[float]
+) -> None:
+    text = (
+        "underlay: {machines: [m1, m2], links: [{endpoints: [m1, m2], rate: 32mbit}]}\n"
+        "networks:\n  a:\n    routers:\n"
+        f"      r1: {{on: m1, resources: {{forwarding: {capacity}}}}}\n      r2: {{on: m2}}\n"
+        "    hosts: {h1: {at: r1}}\n    links: [{endpoints: [r1, r2]}]\n"
+    )
+    assert ideals(text, *demands) == pytest.approx(expected, abs=0.01)
+
+
 @given(topologies(), st.data())
 def test_ideals_fit_the_links_and_leave_nothing_unused(topo: Topology, data: st.DataObject) -> None:
     mapping = embed(topo)
@@ -213,20 +238,24 @@ def test_ideals_fit_the_links_and_leave_nothing_unused(topo: Topology, data: st.
             assert any(
                 used[hop] >= _capacity(topo, hop) * 0.98
                 for link, forward in flow.links
-                for hop in _hops(mapping, link, forward)
+                for hop in _hops(topo, mapping, link, forward)
             ), f"{flow} could have more than {found[flow.name]}"
 
 
 Hop = tuple[str, str]
 
 
-def _hops(mapping: Mapping, link: str, forward: bool) -> list[Hop]:
-    """All that may hold a flow back: the VL itself, and each physical link in its direction."""
+def _hops(topo: Topology, mapping: Mapping, link: str, forward: bool) -> list[Hop]:
+    """All that may hold a flow back: the VL, each physical link in its direction, the VR behind."""
     physical = [(name, a if forward else b) for name, a, b in mapping.paths[link].hops()]
-    return [(link, "forward" if forward else ""), *physical]
+    behind = topo.links[link].b if forward else topo.links[link].a
+    return [(link, "forward" if forward else ""), *physical, (behind, "router")]
 
 
 def _capacity(topo: Topology, hop: Hop) -> float:
+    if hop[1] == "router":
+        capacity = topo.nodes[hop[0]].resources.forwarding
+        return capacity.rate.bps if capacity and capacity.rate else float("inf")
     if hop[0] in topo.underlay.links:
         return topo.underlay.links[hop[0]].sent_by(hop[1]).rate.bps
     limit = topo.links[hop[0]].quality(bool(hop[1])).limit
@@ -239,7 +268,7 @@ def _usage(
     used: dict[Hop, float] = {}
     for flow in flows:
         for link, forward in flow.links:
-            for hop in _hops(mapping, link, forward):
+            for hop in _hops(topo, mapping, link, forward):
                 used[hop] = used.get(hop, 0.0) + found.get(flow.name, 0.0)
     return used
 

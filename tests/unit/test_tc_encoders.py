@@ -15,8 +15,9 @@ from pyroute2.netlink.rtnl.tcmsg import tcmsg
 
 from tests.netlink_decoding import EXCLUSIVE, REPLACING, ROOT, decoded, nested, options
 from vnemu.drivers import netem, queues, red, tc
+from vnemu.drivers.bucket import bucket, bucket_state
 from vnemu.drivers.netlink import attributes, text
-from vnemu.plan.control import DEFAULTS, Discipline, Distribution, Netem, Queue
+from vnemu.plan.control import DEFAULTS, Bucket, Discipline, Distribution, Netem, Queue
 from vnemu.plan.facts import facts
 
 
@@ -315,9 +316,9 @@ class TestDistributions:
         assert all(a <= b for a, b in itertools.pairwise(found))
 
 
-def charged(overhead: int, length: int) -> int:
+def charged(overhead: int, length: int, least: int = 0) -> int:
     """What the kernel makes of a packet of `length` bytes (__qdisc_calculate_pkt_len)."""
-    table = attributes(attributes(tc.size_table(overhead, 1448, 66))[8])
+    table = attributes(attributes(tc.size_table(overhead, 1448, 66, least))[8])
     cell_log, size_log, _, shift, _, _, _, slots = struct.unpack("=BBhiIIII", table[1])
     data = struct.unpack(f"={slots}H", table[2])
     slot = max(length + shift, 0) >> cell_log
@@ -352,3 +353,53 @@ class TestSizeTable:
 
     def test_the_largest_packet_has_an_entry(self) -> None:
         assert charged(50, 65_536 + 14 + 50) > 65_536
+
+    @given(length=st.integers(14, 1514), least=st.integers(1, 1514))
+    def test_a_frame_is_charged_the_least_at_least(self, length: int, least: int) -> None:
+        charge = charged(0, length, least)
+        assert charge >= least
+        assert charge <= max(length + 9, least + 1)
+
+    @given(segments=st.integers(1, 45))
+    def test_segments_count_as_the_frames_that_they_are(self, segments: int) -> None:
+        counted = charged(0, 66 + segments * 1448, 1514) / 1514
+        assert counted == pytest.approx(segments, abs=0.01)
+
+
+BUCKET = Bucket("", "", 32_000_000, 30_280)
+
+
+class TestBucket:
+    @pytest.mark.parametrize("rate", [1000, 32_000_000, 2**35 - 8, 2**43])
+    @pytest.mark.parametrize("least", [0, 64, 1514])
+    @pytest.mark.parametrize("cut", [0, 1514])
+    def test_it_is_read_back(self, rate: int, least: int, cut: int) -> None:
+        item = replace(BUCKET, rate=rate, least=least, cut=cut)
+        (wanted,) = facts([item]).values()
+        assert bucket_state(bucket(item, 101).body) == wanted
+
+    def test_what_the_kernel_is_told(self) -> None:
+        request = bucket(BUCKET, 101)
+        found = decoded(request, tcmsg)
+        assert (request.kind, request.flags) == (36, EXCLUSIVE)
+        assert (found["handle"], found["parent"]) == (0x10000, ROOT)
+        assert found.get_attr("TCA_KIND") == "tbf"
+        assert found.get_attr("TCA_STAB") is None
+        content = attributes(options(request))
+        assert len(content[1]) == 36  # struct tc_tbf_qopt
+        assert struct.unpack_from("=8xI8xII", content[1]) == (4_000_000, 0, 30_280)
+        assert content[6] == struct.pack("=I", tc.burst(4_000_000))
+        assert set(content) == {1, 6}
+
+    def test_what_is_cut_is_told_by_a_peak_rate_that_holds_nothing_up(self) -> None:
+        content = attributes(options(bucket(replace(BUCKET, cut=1514), 101)))
+        assert content[7] == struct.pack("=I", 1514)
+        (peak,) = struct.unpack("=Q", content[5])
+        assert 65_536 * 10**9 / peak < 1  # ns that the largest packet takes
+
+    def test_a_change_keeps_what_waits(self) -> None:
+        request = bucket(BUCKET, 101, new=False)
+        assert (request.flags, decoded(request, tcmsg)["handle"]) == (REPLACING, 0x10000)
+
+    def test_it_is_not_there(self) -> None:
+        assert bucket_state(tc.new_htb(1, 0).body) is None

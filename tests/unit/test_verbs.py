@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.random_topologies import QUALITIES, RATES, Data, from_data, networks, topology, trees
+from tests.random_topologies import (
+    CAPACITIES,
+    QUALITIES,
+    RATES,
+    Data,
+    from_data,
+    networks,
+    topology,
+    trees,
+)
 from vnemu.drivers.fake import FakeKernel
 from vnemu.drivers.transaction import carry_out as transact
 from vnemu.embedding.strategies import embed
@@ -20,13 +29,25 @@ from vnemu.model.overlay import Topology
 from vnemu.plan.build import build
 from vnemu.plan.changed import changed_fragments, draining
 from vnemu.plan.diff import Action, Plan, apply, diff
-from vnemu.plan.objects import Classifier, HtbClass, Key, Object, Queue, Route, machine_namespace
+from vnemu.plan.objects import (
+    FABRIC,
+    Classifier,
+    HtbClass,
+    Key,
+    Object,
+    Queue,
+    Route,
+    machine_namespace,
+)
 from vnemu.plan.tunnels import tunnel_ends, wire_ends
+from vnemu.schema.forwarding import Forwarding
+from vnemu.schema.resources import LimitsDoc
 from vnemu.schema.topology import RouterDoc, VirtualLinkDoc
 from vnemu.schema.violations import read
 from vnemu.verbs.existence import Add, AddNic, Remove
 from vnemu.verbs.faults import Cut, Down, Fail, Mend, Repair, Up
 from vnemu.verbs.life import Copy, Create, Destroy, MoveRouter, Pause, Resume, Start, Stop
+from vnemu.verbs.limits import Limit
 from vnemu.verbs.paths import Move
 from vnemu.verbs.quality import Reshape, ReshapeAll
 from vnemu.verbs.state import State, Verb, carry_out, moved_links
@@ -347,11 +368,13 @@ def _of_life(draw: st.DrawFn, topo: Topology, routers: list[str]) -> list[Callab
     router, machine = st.sampled_from(routers), st.sampled_from(topo.underlay.machines)
     node, nics = st.sampled_from(sorted(topo.nodes)), st.integers(0, 2)
     new = next(f"a/vr{n}" for n in range(100) if f"a/vr{n}" not in topo.nodes)
+    capacity = st.sampled_from(["none", *CAPACITIES])
     return [
         lambda: draw(st.sampled_from([Pause, Resume, Stop, Start, Destroy]))(draw(node)),
         lambda: MoveRouter(draw(router), draw(st.none() | machine)),
         lambda: Create(new, read(RouterDoc, {"on": draw(machine), "nics": draw(nics)})),
         lambda: Copy(draw(router), new, draw(st.none() | machine)),
+        lambda: Limit(draw(router), read(LimitsDoc, {"forwarding": draw(capacity)})),
     ]
 
 
@@ -523,6 +546,19 @@ def test_only_queues_that_links_have_left_are_waited_for() -> None:
         ("rm:rm2", "to-rm1"),
     }
     assert waited(Remove("a/core")) == set()
+
+
+def test_what_waits_in_front_of_a_vr_is_waited_for_unless_the_vr_goes() -> None:
+    before = carry_out(ring(), [Limit("a/r1", LimitsDoc(forwarding=Forwarding.parse("1mbit")))])
+
+    def waited(verb: Verb) -> set[tuple[str, str]]:
+        after = carry_out(before, [verb])
+        actions = diff(planned(after).fragments, planned(before).fragments)
+        return {(queue.namespace, queue.device) for queue in draining(actions, before, after)[0]}
+
+    assert waited(Limit("a/r1", LimitsDoc(forwarding="none"))) == {(FABRIC, "a~r1")}
+    assert waited(Limit("a/r1", LimitsDoc(forwarding=Forwarding.parse("2kpps")))) == set()
+    assert waited(Destroy("a/r1")) == set()
 
 
 def test_frames_on_a_long_way_are_waited_for() -> None:

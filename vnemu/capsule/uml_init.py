@@ -35,7 +35,7 @@ from vnemu.capsule import modules
 _MODULES = "/usr/lib/uml/modules"
 # What every lab needs, loaded at once; the kernel asks for others when they are used.
 _NEEDED = (
-    *("ipv6", "veth", "vxlan", "ip_gre", "ifb", "sch_htb", "sch_ingress", "sch_netem"),
+    *("ipv6", "veth", "vxlan", "ip_gre", "ifb", "sch_htb", "sch_tbf", "sch_ingress", "sch_netem"),
     *("cls_u32", "cls_bpf", "act_mirred", "sch_codel", "sch_fq_codel", "sch_cake", "sch_red"),
 )
 _POWER_OFF = 0x4321FEDC

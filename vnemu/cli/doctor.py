@@ -31,7 +31,7 @@ YES, NO, UNKNOWN = "yes", "no", "-"
 
 _APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
-_OPTIONAL = ("ipv6", "ifb", "netem", "gre")
+_OPTIONAL = ("ipv6", "ifb", "tbf", "netem", "gre")
 _PROGRAMS = {"iperf3": "flows", "ping": "probes", "nsenter": "programs in virtual routers"}
 _CGROUP = "cgroup "
 _TIMEOUT_SECONDS = 60

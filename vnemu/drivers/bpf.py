@@ -44,6 +44,11 @@ def drop() -> bytes:
     return assemble([(_RETURN, _SHOT)])
 
 
+def match() -> bytes:
+    """Match every frame."""
+    return assemble([(_RETURN, _MATCH)])
+
+
 @lru_cache(maxsize=64)
 def one_in(ways: int) -> bytes:
     """Match one of `ways` frames, at random."""

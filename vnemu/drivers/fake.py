@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import FactKey, Facts, facts
-from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Netem, Object, Queue
+from vnemu.plan.objects import Classifier, HtbClass, Key, Neighbour, Object, Waiting
 from vnemu.plan.places import Place, needs, provides
 
 
@@ -95,7 +95,7 @@ class FakeKernel:
         there = facts(self.objects.values())
         return {key: there[key] for key in wanted if key in there}
 
-    def waiting(self, queues: Iterable[Queue | Netem]) -> int:
+    def waiting(self, queues: Iterable[Waiting]) -> int:
         """See `Driver.waiting`: nothing is ever sent here."""
         return 0
 

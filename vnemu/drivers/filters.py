@@ -2,6 +2,7 @@
 
 Arriving frames meet, in the order of the filters' preferences: a block, if there is one;
 the programs that send a part of them to other targets of a patch; and the patch's target.
+Leaving frames meet a detour, if there is one.
 
 Source of the formats: the kernel's include/uapi/linux/{pkt_cls,tc_act/tc_mirred}.h.
 """
@@ -13,7 +14,7 @@ from ipaddress import IPv4Address
 
 from vnemu.drivers import bpf
 from vnemu.drivers.netlink import NEW, SET, U32, Request, attribute, attributes, nested, text, u32
-from vnemu.drivers.tc import HTB, INGRESS_HANDLE, TCA_KIND, TCA_OPTIONS, TCMSG, tc_body
+from vnemu.drivers.tc import ARRIVING, HTB, LEAVING, TCA_KIND, TCA_OPTIONS, TCMSG, tc_body
 
 _RTM_NEWTFILTER, _RTM_DELTFILTER, _RTM_GETTFILTER = 44, 45, 46
 _U32_CLASSID, _U32_HASH, _U32_LINK, _U32_DIVISOR, U32_SEL, _U32_ACT = 1, 2, 3, 4, 5, 7
@@ -30,7 +31,7 @@ _U32_FIRST = 0x80000001
 _U32_BUCKETS = 256
 _U32_TABLE = 1
 
-_CLASSIFY, _BLOCK, _PATCH = 1, 1, 0x100
+_CLASSIFY, _BLOCK, _DETOUR, _PATCH = 1, 1, 1, 0x100
 """Preferences: the lowest is asked first."""
 MOST_WAYS = _PATCH - _BLOCK
 """Among so many targets a patch can spread frames: each but the last asked has a preference."""
@@ -80,15 +81,17 @@ def redirect(index: int, target: int, new: bool = False) -> Request:
     """
     rest = text(TCA_KIND, "u32")
     rest += attribute(TCA_OPTIONS, _MATCH_ALL + attribute(_U32_ACT, _to(target)))
-    body = _filter(index, _PATCH, _U32_FIRST, INGRESS_HANDLE, _ETH_P_ALL, rest)
+    body = _filter(index, _PATCH, _U32_FIRST, ARRIVING, _ETH_P_ALL, rest)
     return Request(_RTM_NEWTFILTER, NEW if new else SET, body)
 
 
-def _bpf(index: int, preference: int, program: bytes, options: bytes, new: bool) -> Request:
+def _bpf(
+    index: int, preference: int, program: bytes, options: bytes, new: bool, way: int = ARRIVING
+) -> Request:
     length = attribute(BPF_OPS_LEN, struct.pack("=H", len(program) // 8))
     rest = text(TCA_KIND, "bpf")
     rest += attribute(TCA_OPTIONS, length + attribute(BPF_OPS, program) + options)
-    body = _filter(index, preference, 1, INGRESS_HANDLE, _ETH_P_ALL, rest)
+    body = _filter(index, preference, 1, way, _ETH_P_ALL, rest)
     return Request(_RTM_NEWTFILTER, NEW if new else SET, body)
 
 
@@ -113,8 +116,19 @@ def block(index: int) -> Request:
     return _bpf(index, _BLOCK, bpf.drop(), direct, new=True)
 
 
-def _delete(index: int, preference: int) -> Request:
-    return Request(_RTM_DELTFILTER, 0, _filter(index, preference, 0, INGRESS_HANDLE, _ETH_P_ALL))
+def detour(index: int, over: int) -> Request:
+    """Send every frame that is to leave by `index` out of the ifb `over` first.
+
+    The ifb sends it on by `index`, past this filter: the actions of filters let pass once
+    what an ifb has sent (skb->tc_skip_classify); a program that acted by itself would not.
+    It is no u32, whose handles here would be those of the filters for arriving frames.
+    """
+    to = attribute(_BPF_ACT, _to(over))
+    return _bpf(index, _DETOUR, bpf.match(), to, new=True, way=LEAVING)
+
+
+def _delete(index: int, preference: int, way: int = ARRIVING) -> Request:
+    return Request(_RTM_DELTFILTER, 0, _filter(index, preference, 0, way, _ETH_P_ALL))
 
 
 def unblock(index: int) -> Request:
@@ -125,6 +139,11 @@ def unblock(index: int) -> Request:
 def end_redirect(index: int) -> Request:
     """Remove what `redirect` made."""
     return _delete(index, _PATCH)
+
+
+def end_detour(index: int) -> Request:
+    """Remove what `detour` made."""
+    return _delete(index, _DETOUR, LEAVING)
 
 
 def end_diversion(index: int, way: int) -> Request:
@@ -170,14 +189,19 @@ def declassify(index: int, destination: IPv4Address) -> Request:
     return Request(_RTM_DELTFILTER, 0, _u32_filter(index, handle, _ETH_P_IP, b""))
 
 
-def _get(index: int, preference: int, handle: int) -> Request:
-    body = _filter(index, preference, handle, INGRESS_HANDLE, _ETH_P_ALL)
+def _get(index: int, preference: int, handle: int, way: int = ARRIVING) -> Request:
+    body = _filter(index, preference, handle, way, _ETH_P_ALL)
     return Request(_RTM_GETTFILTER, 0, body)
 
 
 def get_redirect(index: int) -> Request:
     """Ask for what `redirect` made."""
     return _get(index, _PATCH, _U32_FIRST)
+
+
+def get_detour(index: int) -> Request:
+    """Ask for what `detour` made."""
+    return _get(index, _DETOUR, 1, LEAVING)
 
 
 def get_diversion(index: int, way: int) -> Request:
@@ -208,6 +232,11 @@ def _target(actions: bytes) -> int:
 def redirect_target(answer: bytes) -> int:
     """The device index that a redirect leads to; 0 if it is none."""
     return _target(_options(answer).get(_U32_ACT, b""))
+
+
+def detour_target(answer: bytes) -> int:
+    """The device index that a detour leads to; 0 if it is none."""
+    return _target(_options(answer).get(_BPF_ACT, b""))
 
 
 def diversion(answer: bytes) -> tuple[int, str, int]:

@@ -18,7 +18,7 @@ from vnemu.drivers.tc import counters
 from vnemu.errors import KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import FactKey, Facts
-from vnemu.plan.objects import FABRIC, NODES, Namespace, Netem, Port, Queue, Veth
+from vnemu.plan.objects import FABRIC, NODES, Namespace, Port, Queue, Veth, Waiting
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ class Kernel:
         """See `Driver.observe`."""
         return Observer(self.namespaces).facts(wanted)
 
-    def waiting(self, queues: Iterable[Queue | Netem]) -> int:
+    def waiting(self, queues: Iterable[Waiting]) -> int:
         """See `Driver.waiting`."""
         asked: dict[str, list[Request]] = {}
         for queue in queues:
@@ -212,7 +212,7 @@ class Kernel:
             index = namespace.indices.get(queue.device) if namespace else None
             if index is not None:
                 request = (
-                    get_root(index) if isinstance(queue, Netem) else get_queue(index, queue.minor)
+                    get_queue(index, queue.minor) if isinstance(queue, Queue) else get_root(index)
                 )
                 asked.setdefault(queue.namespace, []).append(request)
         return sum(

@@ -46,7 +46,7 @@ def require(nodes: Iterable[Node]) -> None:
     """
     there = None
     for node in nodes:
-        for key, value in node.resources:
+        for key, value in node.resources.inside:
             there = places() if there is None else there
             _require(node, key, value, there)
 
@@ -87,10 +87,10 @@ class Limits:
             ExperimentFailed: if the kernel refuses one.
         """
         for node in nodes:
-            old = self._has.get(node.path, UNLIMITED)
-            if old != node.resources:
+            wanted = node.resources.inside
+            if self._has.get(node.path, UNLIMITED) != wanted:
                 try:
-                    self._set(node.path, node.resources)
+                    self._set(node.path, wanted)
                 except OSError as error:
                     raise ExperimentFailed(f"{node.path} cannot be limited: {error}") from error
 

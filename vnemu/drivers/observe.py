@@ -15,7 +15,7 @@ from ipaddress import (
     IPv6Network,
 )
 
-from vnemu.drivers import filters, netem, queues, tc
+from vnemu.drivers import bucket, filters, netem, queues, tc
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.namespaces import NetworkNamespace
 from vnemu.drivers.netlink import Request, attributes
@@ -88,6 +88,10 @@ class Observer:
             case "patch", (int(way),):
                 read = partial(_diversion, self._by_index(name))
                 return filters.get_diversion(index, way), read
+            case "bucket", ():
+                return tc.get_root(index), bucket.bucket_state
+            case "detour", ():
+                return filters.get_detour(index), partial(_over, self._by_index(name))
             case "block", ():
                 return filters.get_block(index), filters.is_block
         return None
@@ -132,6 +136,10 @@ def _classes(
 
 def _target(devices: Mapping[int, str], answer: bytes) -> str:
     return _named(filters.redirect_target(answer), devices)
+
+
+def _over(devices: Mapping[int, str], answer: bytes) -> str:
+    return _named(filters.detour_target(answer), devices)
 
 
 def _diversion(devices: Mapping[int, str], answer: bytes) -> tuple[str, str, int]:

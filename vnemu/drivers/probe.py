@@ -10,6 +10,7 @@ from typing import Literal
 
 from vnemu.drivers import filters, limits, queues, tc
 from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.bucket import bucket
 from vnemu.drivers.namespaces import NamespaceMaker, NetworkNamespace
 from vnemu.drivers.netem import netem
 from vnemu.drivers.netlink import Request
@@ -17,7 +18,7 @@ from vnemu.errors import MissingCapability
 from vnemu.model.overlay import Topology, VirtualLink
 from vnemu.model.underlay import PhysicalLink, Underlay
 from vnemu.model.words import in_words
-from vnemu.plan.control import DEFAULTS, Discipline, Netem, Queue
+from vnemu.plan.control import DEFAULTS, Bucket, Discipline, Netem, Queue
 
 _MAC = bytes((2, 0, 0, 0, 0, 1))
 
@@ -68,6 +69,11 @@ def _redirect(end: rt.End, other: int) -> list[Request]:
     return [tc.hook(1), filters.redirect(1, 1)]
 
 
+def _bucket(end: rt.End, other: int) -> list[Request]:
+    item = Bucket("", "lo", 1_000_000, 9999, 64, 1514)
+    return [tc.hook(1, both_ways=True), filters.detour(1, 1), bucket(item, 1)]
+
+
 def _block(end: rt.End, other: int) -> list[Request]:
     return [tc.hook(1), filters.block(1), filters.divert(1, 1, 2, 1, by_flow=True)]
 
@@ -93,17 +99,20 @@ FEATURES = (
     Feature("redirect", "patches (ingress, u32, mirred)", "act_mirred", _redirect),
     Feature(
         "ifb",
-        "delay, jitter and loss of physical links",
+        "delay, jitter and loss of physical links; forwarding capacities",
         "ifb",
         lambda e, _: [rt.new_ifb(e)],
     ),
+    Feature("tbf", "forwarding capacities", "sch_tbf", _bucket),
     Feature(
         "netem",
         "delay, jitter and loss",
         "sch_netem",
         lambda e, _: [netem(1, Netem("", "lo", 1_000_000, 1_000, 0.01, 1000))],
     ),
-    Feature("bpf", "cuts, failures, links over several paths", "cls_bpf", _block),
+    Feature(
+        "bpf", "cuts, failures, links over several paths, forwarding capacities", "cls_bpf", _block
+    ),
     *(_queue(discipline) for discipline in DEFAULTS if discipline != "bfifo"),
 )
 BY_NAME = {feature.name: feature for feature in FEATURES}
@@ -224,6 +233,7 @@ def _of_all(topology: Topology, before: Topology | None = None) -> Iterator[tupl
     """The features that a topology needs, each with what says so, but for those of `before`."""
     yield from _of_networks(topology, before)
     yield from _of_states(topology, before)
+    yield from _of_capacities(topology, before)
     yield from _of_quality(topology, before)
 
 
@@ -233,6 +243,17 @@ def _of_states(topology: Topology, before: Topology | None = None) -> Iterator[t
         for path, node in topology.nodes.items():
             if node.state != "running":
                 yield "bpf", f"{path} is to be {node.state}"
+
+
+def _of_capacities(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:
+    """What limits what VRs forward."""
+    if before is None or before.nodes is not topology.nodes:
+        for path, node in topology.nodes.items():
+            capacity = node.resources.forwarding
+            if capacity is not None:
+                line = f"{_at(node.resources.written_at)}{path}"
+                for feature in ("ifb", "tbf", "bpf"):
+                    yield feature, f"{line} is to have forwarding: {capacity}"
 
 
 def _of_networks(topology: Topology, before: Topology | None = None) -> Iterator[tuple[str, str]]:

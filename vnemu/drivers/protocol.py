@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import FactKey, Facts
-from vnemu.plan.objects import Netem, Queue
+from vnemu.plan.objects import Waiting
 
 
 class Driver(Protocol):
@@ -38,7 +38,7 @@ class Driver(Protocol):
     def observe(self, wanted: Iterable[FactKey]) -> Facts:
         """What the kernel shows of these facts; others may be among them."""
 
-    def waiting(self, queues: Iterable[Queue | Netem]) -> int:
+    def waiting(self, queues: Iterable[Waiting]) -> int:
         """How many bytes wait in these queues; in one that is not there, none."""
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from functools import cache
 
 from vnemu.drivers import filters, queues, tc
 from vnemu.drivers import rtnetlink as rt
+from vnemu.drivers.bucket import bucket
 from vnemu.drivers.namespaces import NetworkNamespace
 from vnemu.drivers.netem import netem
 from vnemu.drivers.netlink import Request
@@ -16,7 +17,9 @@ from vnemu.plan.objects import (
     FABRIC,
     Address,
     Block,
+    Bucket,
     Classifier,
+    Detour,
     Htb,
     HtbClass,
     Ifb,
@@ -36,8 +39,6 @@ Namespaces = Mapping[str, NetworkNamespace]
 Addressed = list[tuple[str, Request]]
 """Requests, each with the namespace whose socket takes it."""
 
-_FULL_PAYLOAD, _FULL_HEADERS = 1448, 66
-"""TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual full segment."""
 _KERNEL_GSO = _KERNEL_GRO = 65536
 _JOIN_NONE = 1
 """The size of a joined packet that no frame fits in."""
@@ -62,7 +63,7 @@ def stage(action: Action) -> tuple[str, str]:
             return going, "pair"
         case Tunnel() | Ifb():
             return going, "device"
-        case Htb():
+        case Htb() | Bucket():
             return going, "shaper"
         case _:
             return going, "configuration"
@@ -104,18 +105,21 @@ def _new_veth(veth: Veth, namespaces: Namespaces) -> tuple[Addressed, Addressed]
     ports = (veth.a, veth.b)
     ends = [_end(port, veth.mtu, veth.gso, namespaces) for port in ports]
     later: Addressed = []
+    is_vif = veth.b.namespace != FABRIC
     for port, end, up in zip(ports, ends, (veth.carrier, True), strict=True):
-        later += _start(port.namespace, end.index, up)
+        later += _start(port.namespace, end.index, up, is_vif)
     return [(veth.a.namespace, rt.new_veth(*ends))], later
 
 
-def _start(name: str, index: int, up: bool = True) -> Addressed:
-    """Bring a new device up; one of the fabric gets the hook for its patch before.
+def _start(name: str, index: int, up: bool = True, is_vif: bool = False) -> Addressed:
+    """Bring a new device up; one of the fabric gets the hook for its filters before.
+
+    What leaves by a vif may have to make a detour.
 
     On a device that is up the kernel would wait until every processor has noticed
     the hook (synchronize_net): that takes longer than all the rest.
     """
-    hook = [(name, tc.hook(index))] if name == FABRIC else []
+    hook = [(name, tc.hook(index, both_ways=is_vif))] if name == FABRIC else []
     return [*hook, (name, rt.set_up(index))] if up else hook
 
 
@@ -174,6 +178,8 @@ def _configure(item: Object, old: Object | None, namespaces: Namespaces) -> Addr
             found = [rt.new_route(net.network_address, net.prefixlen, item.via, index, new)]
         case Htb():
             found = _shaper(item, index, new)
+        case Bucket():
+            found = [bucket(item, index, new)]
         case HtbClass():
             found = [tc.htb_class(index, item.minor, 1, item.rate // 8, item.ceil // 8, new)]
         case Queue():
@@ -186,6 +192,8 @@ def _configure(item: Object, old: Object | None, namespaces: Namespaces) -> Addr
             found = _patch(item, old if isinstance(old, Patch) else None, index, namespaces)
         case Block():
             found = [*_hook(name, index), filters.block(index)]
+        case Detour():
+            found = [filters.detour(index, _index(name, item.over, namespaces))]
         case _:
             raise TypeError(f"no configuration: {item}")
     return [(name, request) for request in found]
@@ -247,7 +255,7 @@ def _shaper(item: Htb, index: int, new: bool) -> list[Request]:
 @cache
 def _size_table(overhead: int) -> bytes:
     # Frames that are not encapsulated every kernel charges right by itself.
-    return tc.size_table(overhead, _FULL_PAYLOAD, _FULL_HEADERS) if overhead else b""
+    return tc.size_table(overhead, *tc.FULL_SEGMENT) if overhead else b""
 
 
 def _remove(item: Object, namespaces: Namespaces) -> Addressed:
@@ -263,7 +271,7 @@ def _remove(item: Object, namespaces: Namespaces) -> Addressed:
         case Route():
             net = item.destination
             request = rt.delete_route(net.network_address, net.prefixlen, item.via, index)
-        case Htb() | Netem():
+        case Htb() | Netem() | Bucket():
             request = tc.delete_root(index)
         case HtbClass():
             request = tc.delete_class(index, item.minor)
@@ -277,6 +285,8 @@ def _remove(item: Object, namespaces: Namespaces) -> Addressed:
             return [(name, end) for end in ended]
         case Block():
             request = filters.unblock(index)
+        case Detour():
+            request = filters.end_detour(index)
         case _:
             raise TypeError(f"cannot remove {item}")
     return [(name, request)]

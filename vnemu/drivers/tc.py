@@ -21,6 +21,7 @@ from vnemu.drivers.netlink import (
     attribute,
     attributes,
     first_attribute,
+    nested,
     text,
 )
 
@@ -31,8 +32,9 @@ TCA_KIND, TCA_OPTIONS, TCA_STATS2, _TCA_STAB = 1, 2, 7, 8
 _STATS_BASIC, _STATS_QUEUE, _STATS_PKT64 = 1, 3, 8
 _STAB_BASE, _STAB_DATA = 1, 2
 TC_H_ROOT = 0xFFFFFFFF
-_TC_H_INGRESS = 0xFFFFFFF1
-INGRESS_HANDLE = 0xFFFF0000
+_HOOK, _HOOK_HANDLE = 0xFFFFFFF1, 0xFFFF0000
+ARRIVING, LEAVING = 0xFFFFFFF2, 0xFFFFFFF3
+"""Where a filter hangs on a device's hook: in the way of frames that arrive, or that leave."""
 _HTB_PARMS, _HTB_INIT, _HTB_RATE64, _HTB_CEIL64 = 1, 2, 6, 7
 
 TCMSG = struct.Struct("=BxHiIII")
@@ -44,6 +46,8 @@ _U64 = struct.Struct("=Q")
 
 HTB = 0x00010000
 """Handle of the HTB root on every shaped device (1:)."""
+FULL_SEGMENT = 1448, 66
+"""Payload and headers of TCP over IPv4 with timestamps: a frame of 1514 bytes, the usual one."""
 
 
 def tc_body(index: int, handle: int = 0, parent: int = 0, info: int = 0) -> bytes:
@@ -51,7 +55,7 @@ def tc_body(index: int, handle: int = 0, parent: int = 0, info: int = 0) -> byte
     return TCMSG.pack(0, 0, index, handle, parent, info)
 
 
-def size_table(overhead: int, payload: int, headers: int) -> bytes:
+def size_table(overhead: int, payload: int, headers: int, least: int = 0) -> bytes:
     """A qdisc size table that charges frames as the VRs sent them.
 
     The kernel charges a segmentation-offload packet what its kernel version
@@ -62,6 +66,7 @@ def size_table(overhead: int, payload: int, headers: int) -> bytes:
         overhead: bytes of encapsulation in front of each frame.
         payload: bytes of payload in a full segment (1448 for TCP with timestamps).
         headers: bytes of headers in front of that payload, Ethernet's included.
+        least: bytes that each frame is charged at least (`least_charge` reads it).
     """
     full = payload + headers
     cell_log, size_log, slots = 4, 1, 4352
@@ -70,18 +75,26 @@ def size_table(overhead: int, payload: int, headers: int) -> bytes:
         length = (slot << cell_log) + (1 << cell_log >> 1)
         near = {full // (1 << cell_log): full, headers // (1 << cell_log): headers}
         if slot in near:
-            charged = near[slot]
+            charged = max(near[slot], least)
         elif length <= full:
-            charged = length
+            charged = max(length, least)
         else:
             # From the slot's low end: full segments only are the usual case,
             # and the middle may be beyond their last byte.
             segments = -(-((slot << cell_log) - headers) // payload)
-            charged = length + (segments - 1) * headers
-        table.append(min(charged >> size_log, 0xFFFF))
-    base = _SIZESPEC.pack(cell_log, size_log, 0, -overhead, 0, 0, 0, slots)
+            last = length - (segments - 1) * payload
+            charged = (segments - 1) * full + max(last, least)
+        table.append(min(-(-charged >> size_log), 0xFFFF))
+    # The kernel keeps and shows what is at `mpu`, but does not use it.
+    base = _SIZESPEC.pack(cell_log, size_log, 0, -overhead, 0, least, 0, slots)
     data = struct.pack(f"={slots}H", *table)
     return attribute(_TCA_STAB, attribute(_STAB_BASE, base) + attribute(_STAB_DATA, data))
+
+
+def least_charge(answer: bytes) -> int:
+    """What the size table of a qdisc charges at least; 0 if it has none."""
+    base = nested(answer[TCMSG.size :], _TCA_STAB, _STAB_BASE)
+    return int(_SIZESPEC.unpack(base)[5]) if base else 0
 
 
 def new_htb(index: int, default: int, stab: bytes = b"") -> Request:
@@ -119,8 +132,8 @@ def burst(rate: int) -> int:
 def _class_options(rate: int, ceil: int) -> bytes:
     parms = b"".join(
         (
-            _ratespec(rate),
-            _ratespec(ceil),
+            ratespec(rate),
+            ratespec(ceil),
             U32.pack(_ticks(burst(rate), rate)),
             U32.pack(_ticks(burst(ceil), ceil)),
             struct.pack("=III", _FRAME, 0, 0),
@@ -134,7 +147,8 @@ def _class_options(rate: int, ceil: int) -> bytes:
     return attribute(TCA_OPTIONS, options)
 
 
-def _ratespec(value: int) -> bytes:
+def ratespec(value: int) -> bytes:
+    """A rate in bytes/s as struct tc_ratespec; what has no room there is told beside it."""
     # linklayer 1 (Ethernet) lets the kernel do without rate tables.
     return _RATESPEC.pack(0, 1, 0, -1, 0, min(value, 0xFFFFFFFF))
 
@@ -157,9 +171,11 @@ def delete_class(index: int, minor: int) -> Request:
     return Request(_RTM_DELTCLASS, 0, tc_body(index, HTB | minor))
 
 
-def hook(index: int) -> Request:
-    """The hook on which arriving frames can be filtered; one that is there stays."""
-    body = tc_body(index, INGRESS_HANDLE, _TC_H_INGRESS) + text(TCA_KIND, "ingress")
+def hook(index: int, both_ways: bool = False) -> Request:
+    """The hook on which arriving frames can be filtered, or all; one that is there stays."""
+    body = tc_body(index, _HOOK_HANDLE, _HOOK) + text(
+        TCA_KIND, "clsact" if both_ways else "ingress"
+    )
     return Request(RTM_NEWQDISC, NLM_F_CREATE, body)
 
 

@@ -9,7 +9,7 @@ from vnemu.drivers.protocol import Driver
 from vnemu.errors import InternalError, KernelRefused
 from vnemu.plan.diff import Action
 from vnemu.plan.facts import differences, facts
-from vnemu.plan.objects import NODES, Netem, Queue
+from vnemu.plan.objects import NODES, Detour, Waiting
 
 PATIENCE_S = 1.0
 """How long the removal of an old path waits for its queues at most."""
@@ -25,7 +25,7 @@ def _nothing() -> None:
 def carry_out(
     driver: Driver,
     actions: Sequence[Action],
-    draining: Sequence[Queue | Netem] = (),
+    draining: Sequence[Waiting] = (),
     flight: float = 0.0,
     switched: Callable[[], None] = _nothing,
     finish: Callable[[], None] = _nothing,
@@ -61,13 +61,14 @@ def carry_out(
 
 
 def _first_of_the_last_removals(actions: Sequence[Action]) -> int:
+    """Where the removals at the end begin. The end of a detour is none of them, but a switch."""
     kept = len(actions)
-    while kept and actions[kept - 1].new is None:
+    while kept and actions[kept - 1].new is None and not isinstance(actions[kept - 1].old, Detour):
         kept -= 1
     return kept
 
 
-def _drain(driver: Driver, queues: Sequence[Queue | Netem], flight: float) -> None:
+def _drain(driver: Driver, queues: Sequence[Waiting], flight: float) -> None:
     """Wait until nothing is left in `queues` or on its way between them."""
     quiet = flight + _CPU_BACKLOG_S
     now = busy = time.monotonic()

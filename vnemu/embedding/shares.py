@@ -9,7 +9,7 @@ that is how HTB lends between sibling classes with equal quanta.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -104,9 +104,10 @@ class Demand:
 def ideal_rates(granted: Granted, demands: Sequence[Demand]) -> dict[str, float]:
     """The rate in bit/s of frames that each flow gets when shaping is perfect.
 
-    Within a VL, flows of a fixed rate come first (nothing slows them down) and
-    greedy ones share the rest equally. A flow that no limit and no physical link
-    holds back is left out: it runs as fast as the machine.
+    Within a VL, and in a VR that forwards only so many bits a second, flows of a fixed
+    rate come first (nothing slows them down) and greedy ones share the rest equally. A
+    flow that none of these and no physical link holds back is left out: it runs as fast
+    as the machine.
 
     Each flow is granted what it would get if it wanted all it can, while the others
     want what they got in the round before; this is repeated until nothing moves.
@@ -135,7 +136,11 @@ def _divided(
     for demand in demands:
         for link in demand.links:
             wanted.setdefault(link, []).append((demand, rates[demand.name]))
-    return _split(demands, rates, _fill(granted, wanted))
+    shared = [
+        (total, [demand for demand, _ in wanted[link]])
+        for link, total in _fill(granted, wanted).items()
+    ]
+    return _split(rates, [*shared, *_routers(granted.topology, demands)])
 
 
 _Want = tuple[Demand, float]
@@ -220,14 +225,25 @@ def _lent(
     return got
 
 
+def _routers(topology: Topology, demands: Sequence[Demand]) -> Iterator[tuple[float, list[Demand]]]:
+    """The forwarding capacities of VRs in bit/s, each with the flows that come in to it."""
+    entering: dict[str, list[Demand]] = {}
+    for demand in demands:
+        for path, forward in demand.links:
+            link = topology.links[path]
+            entering.setdefault(link.b if forward else link.a, []).append(demand)
+    for path, users in entering.items():
+        capacity = topology.nodes[path].resources.forwarding
+        if capacity is not None and capacity.rate is not None:
+            yield float(capacity.rate.bps), users
+
+
 def _split(
-    demands: Sequence[Demand],
-    rates: dict[str, float],
-    granted: dict[Direction, float],
+    rates: dict[str, float], shared: Iterable[tuple[float, list[Demand]]]
 ) -> dict[str, float]:
+    """What the flows get of what they share, each so many bit/s: the least of it."""
     fresh = dict(rates)
-    for link, total in granted.items():
-        users = [d for d in demands if link in d.links]
+    for total, users in shared:
         left = _give((d for d in users if d.rate is not None), rates, fresh, total)
         _give((d for d in users if d.rate is None), rates, fresh, left)
     return fresh

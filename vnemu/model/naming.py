@@ -23,3 +23,14 @@ def device_name(wanted: str, taken: Container[str] = ()) -> str:
         if short not in taken:
             return short
         attempt += "'"
+
+
+def own_device_name(path: str) -> str:
+    """A device of a node's own (`path`: network/name), which no other's name can be.
+
+    It has a ``~``, which is in no name that a person gives.
+    """
+    name = path.replace("/", "~")
+    if len(name) <= DEVICE_NAME_LIMIT:
+        return name
+    return "~" + hashlib.sha256(path.encode()).hexdigest()[: DEVICE_NAME_LIMIT - 1]

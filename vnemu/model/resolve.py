@@ -201,4 +201,4 @@ def _resources(loaded: Loaded[TopologyDoc], network: str, router: str) -> Resour
     if doc is None:
         return UNLIMITED
     where = loaded.document.where(("networks", network, "routers", router, "resources"))
-    return Resources(doc.cpu, doc.cpus, doc.memory, doc.disk, where)
+    return Resources(doc.cpu, doc.cpus, doc.memory, doc.disk, doc.forwarding, where)

@@ -10,6 +10,7 @@ from vnemu.embedding.mapping import Mapping, UnderlayPath, has_carrier, passing
 from vnemu.embedding.shares import Granted
 from vnemu.model.overlay import Nic, Node, Topology, VirtualLink, VirtualNetwork
 from vnemu.model.underlay import PhysicalLink
+from vnemu.plan.capacity import capacity_of
 from vnemu.plan.diff import FragmentKey, Plan
 from vnemu.plan.impair import impaired_port, local_link, queue_of, round_trip
 from vnemu.plan.objects import (
@@ -150,7 +151,7 @@ class _Builder:
                 yield Block(port.namespace, port.device)
 
     def _node(self, node: Node) -> Iterator[Object]:
-        """A VR or host: its namespace, NICs, addresses and start-up routes."""
+        """A VR or host: its namespace, NICs, addresses, forwarding capacity and start-up routes."""
         name = node_namespace(node.path)
         yield Namespace(name, node.kind)
         for interface in node.loopbacks:
@@ -160,6 +161,7 @@ class _Builder:
             yield Veth(vif, Port(name, nic.name, nic.mac), VR_MTU, carrier=self._sees(nic))
             for interface in nic.addresses:
                 yield Address(name, nic.name, interface)
+        yield from capacity_of(node, self._topology.vifs)
         for route in self._routes_at_start(node):
             yield Route(name, route.destination, route.via, route.nic)
 

@@ -15,7 +15,7 @@ from vnemu.model.quality import Quality
 from vnemu.model.underlay import PhysicalLink
 from vnemu.plan.build import share_key
 from vnemu.plan.diff import Action, FragmentKey
-from vnemu.plan.objects import Netem, Queue
+from vnemu.plan.objects import Waiting
 from vnemu.verbs.state import State, changed_links, touched
 
 
@@ -24,10 +24,11 @@ def changed_fragments(before: State, after: State) -> list[FragmentKey]:
     return list(dict.fromkeys(_Changes(before, after).fragments()))
 
 
-def draining(
-    actions: Sequence[Action], before: State, after: State
-) -> tuple[list[Queue | Netem], float]:
-    """What must be empty before it is removed: the queues on paths that VLs have left.
+def draining(actions: Sequence[Action], before: State, after: State) -> tuple[list[Waiting], float]:
+    """What must be empty before it is removed: queues that nothing comes to any more.
+
+    They are those on paths that VLs have left, and those of VRs whose capacity is no limit
+    any more.
 
     Returns:
         The queues, and the seconds that a frame takes at most between them.
@@ -37,12 +38,14 @@ def draining(
         for path, way in after.mapping.paths.items()
         if before.mapping.paths.get(path, way) is not way
     ]
-    left = set(moved)
-    queues: list[Queue | Netem] = []
+    left, stays = set(moved), after.topology.nodes
+    queues: list[Waiting] = []
     for action in reversed(actions):
         if action.new is not None:
             break
-        if isinstance(action.old, Queue | Netem) and action.reason[1].rpartition(" ")[2] in left:
+        kind, name = action.reason
+        is_left = name in stays if kind == "node" else name.rpartition(" ")[2] in left
+        if is_left and isinstance(action.old, Waiting):
             queues.append(action.old)
     return queues, max((_flight(before, after, path) for path in moved), default=0.0)
 

@@ -54,6 +54,39 @@ class Htb:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: all that leaves a device, at a rate.
+
+    Parameters:
+        rate: in bit/s.
+        limit: at most as many bytes wait, as they count.
+        least: bytes that each frame counts at least.
+        cut: larger segmentation-offload packets are cut into frames before they wait, in
+            bytes; 0: none is. It cannot change in place, since a packet that waits and is
+            larger than a burst of the new rate would wait for ever.
+    """
+
+    namespace: str
+    device: str
+    rate: int
+    limit: int
+    least: int = 0
+    cut: int = 0
+    RANK: ClassVar[int] = 4
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset({"rate", "limit", "least"})
+
+    @property
+    def key(self) -> Key:
+        """Tells it from all other objects."""
+        return (15, self.namespace, self.device)
+
+    def __str__(self) -> str:
+        text = f"bucket {self.namespace} {self.device}: {Rate(self.rate)}, {self.limit} bytes"
+        text += f", {self.least} a frame at least" if self.least else ""
+        return text + (", cuts large packets" if self.cut else "")
+
+
+@dataclass(frozen=True, slots=True)
 class HtbClass:
     """The part of a shaped device that one VL has: assured `rate`, at most `ceil`, in bit/s."""
 
@@ -283,3 +316,22 @@ class Block:
 
     def __str__(self) -> str:
         return f"block {self.namespace} {self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """Every frame that is to leave by a vif passes another device first, and waits there."""
+
+    namespace: str
+    device: str
+    over: str
+    RANK: ClassVar[int] = 14
+    IN_PLACE: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def key(self) -> Key:
+        """Tells it from all other objects."""
+        return (14, self.namespace, self.device)
+
+    def __str__(self) -> str:
+        return f"detour {self.namespace} {self.device}: over {self.over}"

@@ -8,7 +8,9 @@ from vnemu.plan.objects import (
     FABRIC,
     Address,
     Block,
+    Bucket,
     Classifier,
+    Detour,
     Htb,
     HtbClass,
     Ifb,
@@ -58,6 +60,9 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
         case Htb():
             octets = item.rate // 8
             yield ("class", item.namespace, item.device, 1), (octets, octets)
+        case Bucket():
+            does = (item.rate // 8, item.limit, item.least, bool(item.cut))
+            yield ("bucket", item.namespace, item.device), does
         case Classifier():
             yield ("filter", item.namespace, item.device, item.destination), item.minor
         case Netem():
@@ -69,6 +74,8 @@ def _facts(item: Object) -> Iterator[tuple[FactKey, object]]:
                 yield ("patch", item.namespace, item.source, way), (other, item.spread, parts)
         case Block():
             yield ("block", item.namespace, item.device), True
+        case Detour():
+            yield ("detour", item.namespace, item.device), item.over
 
 
 _FRAME = 1514

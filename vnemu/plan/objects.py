@@ -17,7 +17,9 @@ from typing import ClassVar, Literal
 from vnemu.model.overlay import Interface, IpAddress, IpNetwork
 from vnemu.plan.control import (
     Block,
+    Bucket,
     Classifier,
+    Detour,
     Discipline,
     Distribution,
     Htb,
@@ -32,7 +34,9 @@ __all__ = [
     "FABRIC",
     "Address",
     "Block",
+    "Bucket",
     "Classifier",
+    "Detour",
     "Discipline",
     "Distribution",
     "Htb",
@@ -49,6 +53,7 @@ __all__ = [
     "Route",
     "Tunnel",
     "Veth",
+    "Waiting",
     "machine_namespace",
     "node_namespace",
 ]
@@ -162,7 +167,7 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Ifb:
-    """An intermediate device, on which frames that arrived at a port are delayed."""
+    """An intermediate device: frames that come to a device, or leave by one, wait on it."""
 
     namespace: str
     device: str
@@ -248,10 +253,14 @@ Object = (
     | Neighbour
     | Route
     | Htb
+    | Bucket
     | HtbClass
     | Queue
     | Classifier
     | Netem
     | Patch
     | Block
+    | Detour
 )
+Waiting = Queue | Netem | Bucket
+"""Where frames wait."""

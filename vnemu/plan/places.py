@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from vnemu.plan.objects import (
     FABRIC,
+    Bucket,
     Classifier,
+    Detour,
     Htb,
     HtbClass,
     Ifb,
@@ -37,7 +39,7 @@ def provides(item: Object) -> tuple[Place, ...]:
             return ((FABRIC, item.device),)
         case Ifb():
             return ((item.namespace, item.device),)
-        case Netem():
+        case Netem() | Bucket():
             return ((item.namespace, item.device, "root"),)
         case Htb():
             device = (item.namespace, item.device)
@@ -68,5 +70,7 @@ def needs(item: Object) -> tuple[Place, ...]:
         case Patch():
             devices = (item.source, *item.targets)
             return tuple((item.namespace, device) for device in devices)
+        case Detour():
+            return ((item.namespace, item.device), (item.namespace, item.over))
         case _:
             return ((item.namespace, item.device),)

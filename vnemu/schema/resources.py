@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from vnemu.schema.fields import Strict
+from vnemu.schema.forwarding import Forwarding
 from vnemu.units import ProcessorTime, Size
 
 _LEAST_CPU_PPM = 10_000
@@ -34,20 +35,10 @@ def _disk(value: Size) -> Size:
     return _at_least(_LEAST_DISK, value)
 
 
-def _no_forwarding(value: Any) -> Any:
-    raise ValueError(
-        "what a router forwards cannot be limited as a whole: limit its virtual links "
-        "(limit: 100mbit)"
-    )
-
-
 CpuLimit = Annotated[ProcessorTime, AfterValidator(_cpu)]
 CpuCount = Annotated[int, Field(ge=1, le=_MOST_CPUS)]
 MemoryLimit = Annotated[Size, AfterValidator(_memory)]
 DiskLimit = Annotated[Size, AfterValidator(_disk)]
-NoForwarding = Annotated[
-    None, BeforeValidator(_no_forwarding), WithJsonSchema({"not": {}, "description": "refused"})
-]
 
 
 class ResourcesDoc(Strict):
@@ -59,7 +50,9 @@ class ResourcesDoc(Strict):
     cpus: CpuCount | None = Field(None, description="processors that its programs may run on")
     memory: MemoryLimit | None = Field(None, description="memory of all its programs")
     disk: DiskLimit | None = Field(None, description="size of the files it has for itself")
-    forwarding: NoForwarding = None
+    forwarding: Forwarding | None = Field(
+        None, description="what comes in by all its NICs: 100mbit, 10kpps or 100mbit 10kpps"
+    )
 
 
 class LimitsDoc(Strict):
@@ -69,4 +62,4 @@ class LimitsDoc(Strict):
     cpus: CpuCount | Literal["none"] | None = None
     memory: MemoryLimit | Literal["none"] | None = None
     disk: DiskLimit | Literal["none"] | None = None
-    forwarding: NoForwarding = None
+    forwarding: Forwarding | Literal["none"] | None = None

@@ -10,6 +10,8 @@ from vnemu.model.life import node_of, with_node
 from vnemu.schema.resources import LimitsDoc
 from vnemu.verbs.state import State
 
+_HINT = "limit its link (reshape: network/link, limit: 100mbit) or its router"
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -23,7 +25,11 @@ class Limit:
     limits: LimitsDoc = field(hash=False)
 
     def carried_out(self, state: State) -> State:
-        """See `Verb.carried_out`."""
+        """See `Verb.carried_out`.
+
+        Raises:
+            InputError: if there is no such node, or it is a host and has nothing to forward.
+        """
         node = node_of(state.topology, self.node)
         if not self._named():
             hint = f"give any of {', '.join(LimitsDoc.model_fields)}"
@@ -31,6 +37,8 @@ class Limit:
         changed: Any = {
             key: None if value == "none" else value for key, value in self._named().items()
         }
+        if node.kind == "host" and changed.get("forwarding"):
+            raise InputError([Problem("", f"{self.node} is a host: it forwards nothing", _HINT)])
         resources = replace(node.resources, **changed, written_at="")
         return replace(
             state, topology=with_node(state.topology, replace(node, resources=resources))

@@ -125,12 +125,14 @@ def limit(
     cpus: Value = None,
     memory: Value = None,
     disk: Value = None,
+    forwarding: Value = None,
 ) -> None:
-    """Change what a router or host may use of its machine.
+    """Change what a router or host may use of its machine, and what a router can forward.
 
     Example: [bold]vnemu limit LAB a/r1 --cpu 50%[/]
     """
-    _do(lab, limit=node, cpu=cpu, cpus=cpus, memory=memory, disk=disk)
+    limits = {"cpu": cpu, "cpus": cpus, "memory": memory, "disk": disk, "forwarding": forwarding}
+    _do(lab, limit=node, **limits)
 
 
 def reshape(

@@ -141,9 +141,9 @@ def count(octets: int, packets: int) -> float:
 class TestBits:
     def test_flows_by_different_nics_share_it(self, tmp_path: Path) -> None:
         with lab_with("50mbit", tmp_path) as lab, streams(lab):
-            assert comes_to(lab, full_frames, 50e6 * DATA, within=0.02)
+            assert comes_to(lab, full_frames, 50e6 * DATA, within=0.05)
             lab.limit("a/r1", forwarding="10mbit")
-            assert comes_to(lab, full_frames, 10e6 * DATA, within=0.02)
+            assert comes_to(lab, full_frames, 10e6 * DATA, within=0.05)
             lab.limit("a/r1", forwarding="none")
             assert passed(lab, full_frames) > 75e6
             assert wrong(lab) == []

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import pytest
 
+from tests.kernel import wires
 from tests.kernel.carried import carried
 from tests.kernel.features import need
 from tests.kernel.test_lab import address, lab_of, ping, wrong
@@ -79,6 +80,7 @@ def link_events(lab: Lab, node: str, groups: int = 1) -> Iterator[list[bytes]]:
         groups: what it tells of; as it is, RTMGRP_LINK.
     """
     seen: list[bytes] = []
+    wires.settled(lab.kernel)  # else the kernel tells later that the NICs run
     with lab[node].inside(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)) as ear:
         ear.bind((0, groups))
         ear.settimeout(0.2)

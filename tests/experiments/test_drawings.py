@@ -10,8 +10,16 @@ from .conftest import TOPOLOGIES, Host
 
 
 @pytest.mark.parametrize("path", sorted(TOPOLOGIES.glob("*.yaml")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("suffix", ["svg", "png", "mmd"])
-def test_topology_is_drawn(host: Host, path: Path, suffix: str) -> None:
+def test_topology_is_drawn(host: Host, path: Path) -> None:
+    drawn(host, path, "svg")
+
+
+@pytest.mark.parametrize("suffix", ["png", "mmd"])
+def test_in_other_formats(host: Host, suffix: str) -> None:
+    drawn(host, TOPOLOGIES / "two-overlays.yaml", suffix)
+
+
+def drawn(host: Host, path: Path, suffix: str) -> None:
     picture = host.folder / f"x.{suffix}"
     done = host.run("graph", path, "-o", picture)
     assert done.status == 0, done.err

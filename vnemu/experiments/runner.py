@@ -168,6 +168,9 @@ def _like_others() -> Iterator[None]:
     """Be a thread without priority for a while."""
     policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
     nice = os.getpriority(os.PRIO_PROCESS, 0)
+    if policy == os.SCHED_OTHER and nice >= 0:
+        yield
+        return
     os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, 0, max(nice, 0))
     try:

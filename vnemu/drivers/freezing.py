@@ -24,7 +24,7 @@ _NS_GET_PARENT = 0xB702
 """include/uapi/linux/nsfs.h"""
 _QUIET_LOOKS = 2
 _STAT_SIZE = 4096
-_STOPPED = "T"
+_STOPPED, _RUNS = "T", "R"
 _AT_REST = frozenset("TtZX")
 """States in /proc/PID/stat that use no processor and make no process (proc(5))."""
 
@@ -53,7 +53,8 @@ class Freezer:
         """Let all go on that `freeze` stopped.
 
         An nsenter that waits for a program in a VR stops when that does (util-linux,
-        sys-utils/nsenter.c), perhaps once more after it went on: so until none is stopped.
+        sys-utils/nsenter.c), perhaps once more after it went on, when it gets a processor:
+        so until none is stopped, and all that wait for others are asleep.
         """
         _until_none(partial(self._held, inits), signal.SIGCONT)
         for init in inits:
@@ -71,7 +72,7 @@ class Freezer:
             pid
             for init, found in members(inits).items()
             for pid in found
-            if pid not in self._already.get(init, ()) and _is_stopped(pid)
+            if pid not in self._already.get(init, ()) and (_is_stopped(pid) or _may_stop(pid))
         ]
 
 
@@ -150,8 +151,12 @@ def all_processes() -> Iterator[int]:
 
 def children_namespace(pid: int) -> str:
     """The pid namespace of a process's children; empty: it has ended."""
+    return _namespace(pid, "pid_for_children")
+
+
+def _namespace(pid: int, kind: str) -> str:
     with suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/pid_for_children")  # noqa: PTH115
+        return os.readlink(f"/proc/{pid}/ns/{kind}")  # noqa: PTH115
     return ""
 
 
@@ -162,6 +167,11 @@ def _is_at_rest(pid: int) -> bool:
 
 def _is_stopped(pid: int) -> bool:
     return _STOPPED in _states(pid)
+
+
+def _may_stop(pid: int) -> bool:
+    """Whether it waits for a program in another pid namespace, and is awake."""
+    return _RUNS in _states(pid) and _namespace(pid, "pid") != children_namespace(pid)
 
 
 def _states(pid: int) -> list[str]:

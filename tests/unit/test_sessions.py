@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from vnemu.cli.verbs import entry_text
 from vnemu.errors import (
     ExperimentFailed,
     InputError,
@@ -24,6 +23,7 @@ from vnemu.errors import (
 from vnemu.events import Note, Progress
 from vnemu.experiments.entries import Beside, verbs_of
 from vnemu.schema.now import networks_of, read_now, texts_of
+from vnemu.schema.said import entry_text
 from vnemu.sessions import folder
 from vnemu.sessions.journal import Journal
 from vnemu.sessions.line_inside import Inside

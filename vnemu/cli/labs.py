@@ -26,13 +26,22 @@ def up(
     ),
     memory: Memory = "2048mb",
     overrides: Overrides = None,
+    script: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="SCRIPT",
+            help="Carry out a file of shell commands (-: stdin), then end.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     line: Annotated[bool, typer.Option("--line", hidden=True)] = False,
 ) -> int:
-    """Set a lab up and let it run, until Ctrl-C or vnemu down.
+    """Set a lab up, with a shell on it if this is a terminal; the lab ends with that.
 
-    Other commands find it by its name meanwhile. Of an experiment file, its
-    topology is set up. With --detach the command prints the lab's name.
+    Elsewhere it runs until Ctrl-C or vnemu down. Other commands find it by its
+    name meanwhile. Of an experiment file, its topology is set up. With --detach
+    the lab goes on when the command has returned, which prints its name.
 
     Example: [bold]vnemu up topologies/wowkivs2009.yaml --detach[/]
     """
@@ -47,6 +56,7 @@ def up(
         memory=memory_bytes(memory),
         overrides=tuple(overrides or ()),
         as_json=as_json,
+        script=script,
     )
     return start.in_private_kernel(wanted) if line else start.up(wanted)
 
@@ -56,14 +66,14 @@ def ps(as_json: AsJson = False) -> None:
 
     Example: [bold]vnemu ps[/]
     """
-    from vnemu.cli import lab_pages
+    from vnemu.sessions import pages
     from vnemu.sessions.client import overviews
 
     found = overviews()
     if as_json:
         print(json.dumps(found, indent=2))
     elif found:
-        print("\n".join(lab_pages.overview(found)))
+        print("\n".join(pages.overview(found)))
     else:
         print("no lab runs; vnemu up FILE starts one")
 
@@ -73,11 +83,11 @@ def inspect(lab: LabName, as_json: AsJson = False) -> None:
 
     Example: [bold]vnemu inspect wowkivs2009[/]
     """
-    from vnemu.cli import lab_pages
+    from vnemu.sessions import pages
     from vnemu.sessions.client import ask
 
     found = ask(lab, "inspect")
-    print(json.dumps(found, indent=2) if as_json else "\n".join(lab_pages.inspected(found)))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(pages.inspected(found)))
 
 
 def down(
@@ -112,6 +122,28 @@ def execute(
     return run_in(lab, node, command)
 
 
+def attach(lab: LabName) -> int:
+    """The shell of a running lab; leaving it changes nothing. Reads stdin if that is no terminal.
+
+    Example: [bold]vnemu attach wowkivs2009[/]
+    """
+    from vnemu.cli.console import complain
+    from vnemu.shell.loop import converse, end_in_order
+
+    end_in_order()
+    return converse(lab, complain)
+
+
+def shell(lab: LabName, node: NodePath) -> int:
+    """A login shell in a router or host of a running lab, with its name in the prompt.
+
+    Example: [bold]vnemu shell wowkivs2009 a/r1[/]
+    """
+    from vnemu.sessions.visit import login_shell, run_in
+
+    return run_in(lab, node, login_shell(node))
+
+
 def logs(
     lab: LabName,
     node: Annotated[
@@ -123,11 +155,11 @@ def logs(
 
     Example: [bold]vnemu logs LAB a/r1[/]
     """
-    from vnemu.cli import lab_pages
+    from vnemu.sessions import pages
     from vnemu.sessions.client import ask
 
     found = ask(lab, "logs", node=node)
-    print(json.dumps(found, indent=2) if as_json else "\n".join(lab_pages.logs(found)))
+    print(json.dumps(found, indent=2) if as_json else "\n".join(pages.logs(found)))
 
 
 def events(
@@ -141,14 +173,14 @@ def events(
 
     Example: [bold]vnemu events LAB --follow[/]
     """
-    from vnemu.cli import lab_pages
+    from vnemu.sessions import pages
     from vnemu.sessions.client import asked
 
     try:
         for message in asked(lab, "events", follow=follow):
             if "event" in message:
                 record: dict[str, Any] = message["event"]
-                print(json.dumps(record) if as_json else lab_pages.event(record), flush=True)
+                print(json.dumps(record) if as_json else pages.event(record), flush=True)
     except ExperimentFailed:
         if not follow:  # the end of the lab is the end of what can be followed
             raise
@@ -158,6 +190,6 @@ def events(
 
 def register(app: typer.Typer) -> None:
     """Make these functions commands."""
-    for function in (up, ps, inspect, down, logs, events):
+    for function in (up, ps, inspect, down, attach, shell, logs, events):
         app.command()(function)
     app.command("exec", context_settings={"allow_interspersed_args": False})(execute)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from vnemu.cli.console import complain
 from vnemu.cli.files import Planned, read_any
 from vnemu.cli.kernel import RanInside, enter_capsule
 from vnemu.cli.progress import say, shown
+from vnemu.errors import InputError
 from vnemu.events import Event, Sink
 from vnemu.sessions import folder
 from vnemu.sessions.background import Background
@@ -20,6 +22,7 @@ from vnemu.sessions.line_inside import Inside, console
 from vnemu.sessions.line_outside import Outside
 from vnemu.sessions.running import RunningLab
 from vnemu.sessions.server import Server
+from vnemu.sessions.visit import on_terminal
 
 _LOOK_S = 1.0
 
@@ -31,6 +34,7 @@ class Wanted:
     Parameters:
         name: of the lab; None: that of its topology.
         memory: of a private kernel, in bytes.
+        script: a file of commands to carry out; ``-`` is standard input.
     """
 
     file: Path
@@ -40,6 +44,12 @@ class Wanted:
     memory: int
     overrides: tuple[str, ...]
     as_json: bool
+    script: str | None = None
+
+    @property
+    def is_led_from_here(self) -> bool:
+        """Whether this command goes on beside the lab, with a shell or a script."""
+        return self.script is not None or (on_terminal() and not (self.detach or self.as_json))
 
 
 def up(wanted: Wanted) -> int:
@@ -49,11 +59,35 @@ def up(wanted: Wanted) -> int:
         InputError: if the file is wrong, or the name is taken.
         VnemuError: if it cannot be set up.
     """
+    lines = _script(wanted.script)
     planned = read_any(wanted.file, wanted.overrides)
     claimed = folder.claim(wanted.name or planned.topology.name)
+    if wanted.is_led_from_here:
+        return _with_shell(planned, wanted, claimed, lines)
     if not wanted.detach:
         return _led(planned, wanted, claimed, lambda: _show_ready(wanted, claimed.name))
-    background = Background()
+    status = _in_background(planned, wanted, claimed)
+    if status == 0:
+        print(json.dumps({"name": claimed.name}) if wanted.as_json else claimed.name)
+    return status
+
+
+def _script(name: str | None) -> list[str]:
+    if name is None:
+        return []
+    from vnemu.shell.general import read_script
+
+    return list(sys.stdin) if name == "-" else read_script(Path(name))
+
+
+def _in_background(
+    planned: Planned,
+    wanted: Wanted,
+    claimed: folder.Claim,
+    meanwhile: Callable[[], None] | None = None,
+) -> int:
+    """Start a lab in a process of its own; 0 when it is ready, else the status of its end."""
+    background = Background(until_death=not wanted.detach)
 
     def lead() -> int:
         claimed.take_over()
@@ -62,10 +96,29 @@ def up(wanted: Wanted) -> int:
         except BaseException as error:
             return complain(error)
 
-    status = background.start(lead)
-    if status == 0:
-        print(json.dumps({"name": claimed.name}) if wanted.as_json else claimed.name)
+    status = background.start(lead, meanwhile)
+    claimed.leave()
     return status
+
+
+def _with_shell(planned: Planned, wanted: Wanted, claimed: folder.Claim, lines: list[str]) -> int:
+    """Start a lab, be a shell on it or carry a script out, and end it unless it is detached."""
+    from vnemu.sessions import client
+    from vnemu.shell import loop
+
+    status = _in_background(planned, wanted, claimed, None if wanted.script else loop.prepare)
+    if status:
+        return status
+    loop.end_in_order()
+    try:
+        if wanted.script is None:
+            return loop.converse(claimed.name, complain)
+        loop.run_script(claimed.name, lines, "<stdin>" if wanted.script == "-" else wanted.script)
+        return 0
+    finally:
+        if not wanted.detach:
+            with suppress(InputError):  # it has ended by itself
+                client.end(claimed.name)
 
 
 def _led(planned: Planned, wanted: Wanted, claimed: folder.Claim, ready: Callable[[], None]) -> int:
@@ -125,7 +178,7 @@ def _live(planned: Planned, running: RunningLab, ready: Callable[[], None]) -> N
 
 
 def _stay(running: RunningLab) -> None:
-    """Wait until the lab is to end. The interactive shell will take this place."""
+    """Wait until the lab is to end; a shell on it is another process."""
     while not running.over.wait(_LOOK_S):
         pass
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vnemu.cli.options import AsJson, LabName, NodePath
+from vnemu.schema.said import entry_text, listed
 
 LinkPath = Annotated[
     str, typer.Argument(metavar="LINK", help="A virtual link: network/link, such as a/core.")
@@ -30,8 +30,6 @@ Direction = Annotated[
 Machine = Annotated[str | None, typer.Option(metavar="RM", help="The machine for it.")]
 Names = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Such as rm1,rm3.")]
 Value = Annotated[str | None, typer.Option(metavar="VALUE", help="As in a file; none: without.")]
-
-_PLAIN = re.compile(r"\d+|[\[{].*", re.DOTALL)
 
 
 def do(
@@ -115,7 +113,7 @@ def move(
 
     Example: [bold]vnemu move LAB a/r1 --to rm2[/]
     """
-    _do(lab, move=name, to=to, path=_listed(path), avoid=_listed(avoid))
+    _do(lab, move=name, to=to, path=listed(path), avoid=listed(avoid))
 
 
 def limit(
@@ -203,9 +201,9 @@ def add(
 
     Example: [bold]vnemu add LAB a/x r1 r2 --limit 10mbit[/]
     """
-    ends = _listed(f"{one},{other}")
+    ends = listed(f"{one},{other}")
     values = {"limit": limit, "guarantee": guarantee, "delay": delay, "loss": loss}
-    _do(lab, add=link, endpoints=ends, **values, path=_listed(path))
+    _do(lab, add=link, endpoints=ends, **values, path=listed(path))
 
 
 def remove(lab: LabName, link: LinkPath) -> None:
@@ -243,29 +241,11 @@ def _do(lab: str, **entry: str | None) -> None:
 
 
 def _tell(lab: str, texts: list[str], as_json: bool = False, source: str = "") -> None:
+    from vnemu.sessions import pages
     from vnemu.sessions.client import ask
 
     found: dict[str, Any] = ask(lab, "do", texts=texts, folder=str(Path.cwd()), source=source)
-    if as_json:
-        print(json.dumps(found))
-        return
-    print(f"{', '.join(found['done'])} ({found['took_ms']:g} ms)")
-    for note in found["notes"]:
-        print(note)
-
-
-def entry_text(entry: dict[str, str | None]) -> str:
-    """An entry of a timeline, of what is not None; lists and mappings are in flow style."""
-    said = (f"{key}: {_written(value)}" for key, value in entry.items() if value is not None)
-    return f"{{{', '.join(said)}}}"
-
-
-def _written(value: str) -> str:
-    return value if _PLAIN.fullmatch(value) else json.dumps(value)
-
-
-def _listed(names: str | None) -> str | None:
-    return None if names is None else json.dumps(names.split(","))
+    print(json.dumps(found) if as_json else "\n".join(pages.done(found)))
 
 
 def register(app: typer.Typer) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 from collections.abc import Callable
 from typing import NoReturn
+
+from vnemu import linux
 
 _PIECE = 1 << 16
 
@@ -15,23 +18,33 @@ class Background:
     """The way from a process in the background to the command that waits for it.
 
     The command shows what the process says on standard error, until it is ready.
+
+    Parameters:
+        until_death: whether the process ends (SIGTERM) when the command does, by whatever.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, until_death: bool = False) -> None:
+        self._until_death = until_death
         self._errors, self._say = os.pipe()
         self._told, self._tell = os.pipe()
 
-    def start(self, work: Callable[[], int]) -> int:
+    def start(self, work: Callable[[], int], meanwhile: Callable[[], None] | None = None) -> int:
         """Do `work` in a process of its own, a session too.
+
+        Parameters:
+            meanwhile: what the command does while it waits, in a thread.
 
         Returns:
             0 when it has called `ready`; if it ends without, what `work` returned.
         """
+        parent = os.getpid()
         child = os.fork()
         if not child:
-            self._become(work)
+            self._become(work, parent)
         os.close(self._say)
         os.close(self._tell)
+        if meanwhile is not None:
+            threading.Thread(target=meanwhile, daemon=True).start()
         try:
             if self._follow():
                 return 0
@@ -43,9 +56,13 @@ class Background:
         code = os.waitstatus_to_exitcode(status)
         return code if code >= 0 else 128 - code
 
-    def _become(self, work: Callable[[], int]) -> NoReturn:
+    def _become(self, work: Callable[[], int], parent: int) -> NoReturn:
         status = 1
         try:
+            if self._until_death:
+                linux.die_with_parent(signal.SIGTERM)
+                if os.getppid() != parent:
+                    os._exit(status)
             os.setsid()
             os.close(self._errors)
             os.close(self._told)

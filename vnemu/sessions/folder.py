@@ -41,6 +41,14 @@ class Claim:
         """From now on, this process is the one that the kernel calls the lab's."""
         self.listener.listen(_BACKLOG)
 
+    def leave(self) -> None:
+        """Let another process have it, which has taken it over; a second call does nothing."""
+        if self._folder < 0:
+            return
+        self.listener.close()
+        os.close(self._folder)
+        self._folder = -1
+
     def release(self) -> None:
         """Give the name back; a second call does nothing."""
         if self._folder < 0:

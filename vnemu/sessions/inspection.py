@@ -18,7 +18,9 @@ def inspected(lab: Lab) -> dict[str, Any]:
         data["nodes"][path] |= {
             "state": node.state,
             "pid": lab[path].pid_1,
-            "limits": _limits(node.resources),
+            "limits": limits_of(node.resources),
+            "daemon": node.os.daemon,
+            "protocols": list(node.os.protocols),
         }
     for path, link in topology.links.items():
         data["links"][path] |= {
@@ -39,5 +41,6 @@ def inspected(lab: Lab) -> dict[str, Any]:
     return data
 
 
-def _limits(resources: Resources) -> dict[str, object]:
+def limits_of(resources: Resources) -> dict[str, object]:
+    """Those that are set, by name."""
     return {key: value if isinstance(value, int) else str(value) for key, value in resources}

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vnemu.drivers.processes import Ended
 from vnemu.errors import ExperimentFailed, InputError, VnemuError
 from vnemu.experiments.entries import Beside, verbs_of
+from vnemu.experiments.sampler import LinkCounters
 from vnemu.lab import Lab
 from vnemu.nodes import VirtualNode
 from vnemu.schema.entry import EntryDoc
 from vnemu.schema.now import networks_of, read_now, texts_of
 from vnemu.sessions.inspection import inspected
 from vnemu.sessions.journal import Journal
-from vnemu.verbs.state import Verb
+from vnemu.verbs.state import State, Verb
 
 _LOOK_S = 1.0
 
@@ -40,6 +42,8 @@ class RunningLab:
         self._since = time.time()
         self._lab: Lab | None = None
         self._changing = threading.Lock()
+        self._counters: LinkCounters | None = None
+        self._counted: State | None = None
 
     def begin(self, lab: Lab) -> None:
         """It is set up; called by a thread that lasts as long."""
@@ -53,6 +57,8 @@ class RunningLab:
         self.over.set()
         with self._changing:
             self._lab = None
+            if self._counters is not None:
+                self._counters.close()
         self.journal.close()
 
     @property
@@ -149,6 +155,28 @@ class RunningLab:
         if path is not None:
             return found
         return {node: logs for node, logs in found.items() if logs}
+
+    def counters(self) -> dict[str, Any]:
+        """What all virtual links have carried, in each direction, since it was first asked.
+
+        Returns:
+            ``time``, in seconds of some clock; ``links`` by path and direction, each with
+            ``bytes``, ``packets`` and ``drops`` so far, and ``backlog``, the bytes that wait.
+        """
+        with self._changing:
+            links: dict[str, dict[str, Any]] = {}
+            for path, direction, found in self._following().read():
+                links.setdefault(path, {})[direction] = asdict(found)
+            return {"time": time.monotonic(), "links": links}
+
+    def _following(self) -> LinkCounters:
+        lab = self.lab
+        if self._counters is None:
+            self._counters = LinkCounters(lab)
+        elif self._counted is not lab.state:
+            self._counters.follow(lab)
+        self._counted = lab.state
+        return self._counters
 
     def _watch(self) -> None:
         """Tell of programs that end by themselves."""

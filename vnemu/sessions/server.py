@@ -82,6 +82,7 @@ class Server:
         return {
             "about": lambda _: running.about(),
             "inspect": lambda _: running.inspect(),
+            "counters": lambda _: running.counters(),
             "do": partial(_do, running),
             "logs": lambda request: running.logs(request.get("node")),
             "end": lambda _: running.over.set(),
@@ -107,7 +108,7 @@ class Server:
         connection.send({"ok": {"status": program.wait()}})
 
 
-REQUESTS = ("about", "inspect", "do", "exec", "logs", "events", "end")
+REQUESTS = ("about", "inspect", "counters", "do", "exec", "logs", "events", "end")
 
 
 def _do(running: RunningLab, request: Message) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -16,27 +17,70 @@ from types import FrameType
 from vnemu.sessions.client import answers, opened
 from vnemu.sessions.protocol import Connection
 
-_STREAMS = (0, 1, 2)
 _PIECE = 1 << 16
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
-def run_in(lab: str, node: str, argv: Sequence[str]) -> int:
+def on_terminal() -> bool:
+    """Whether a person is at both ends of this process."""
+    return os.isatty(0) and os.isatty(1)
+
+
+def run_in(lab: str, node: str, argv: Sequence[str], stdin: int = 0) -> int:
     """Run a program in a VR or host of a lab, and return its exit status.
 
     It has this process's standard input, output and error; where both input and output
     are a terminal, it has a terminal of its own that is shown on this one.
 
+    Parameters:
+        stdin: what it reads instead, if there is no terminal.
+
     Raises:
         VnemuError: what the lab answers.
     """
     request: dict[str, object] = {"ask": "exec", "node": node, "argv": list(argv)}
-    if os.isatty(0) and os.isatty(1):
+    if on_terminal():
         return _on_terminal(lab, request)
     sys.stdout.flush()
-    connection = opened(lab, request, _STREAMS)
+    connection = opened(lab, request, (stdin, 1, 2))
     with connection.socket, _handlers(_PASSED_ON, _pass_on(connection)):
         return _status(lab, connection)
+
+
+@contextmanager
+def no_streams() -> Iterator[tuple[int, int, int]]:
+    """Descriptors for a program that reads nothing, and of which nobody reads anything."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        yield nothing, nothing, nothing
+    finally:
+        os.close(nothing)
+
+
+def login_shell(node: str) -> list[str]:
+    """A login shell as a command, with the node's name in its prompt; bash if it is there."""
+    prompt = f"{node}# "
+    # Login files set a prompt of their own: this is done after them, before each prompt.
+    names = (f"PS1={prompt}", f"PROMPT_COMMAND=PS1='{prompt}'")
+    return ["env", *names, "sh", "-c", "command -v bash >/dev/null && exec bash -l; exec sh"]
+
+
+def output_of(lab: str, node: str, argv: Sequence[str]) -> tuple[int, str]:
+    """Run a program in a VR or host of a lab; its exit status, and what it printed.
+
+    It reads nothing; its errors are among what it printed.
+
+    Raises:
+        VnemuError: what the lab answers.
+    """
+    request = {"ask": "exec", "node": node, "argv": list(argv)}
+    with no_streams() as (nothing, *_), os.fdopen(os.memfd_create("output"), "rb") as printed:
+        fd = printed.fileno()
+        connection = opened(lab, request, (nothing, fd, fd))
+        with connection.socket:
+            status = _status(lab, connection)
+        printed.seek(0)
+        return status, printed.read().decode(errors="replace")
 
 
 def _pass_on(connection: Connection) -> Callable[[int], None]:
@@ -66,14 +110,20 @@ def _on_terminal(lab: str, request: dict[str, object]) -> int:
             connection.send({"size": _size()})
 
     shower = threading.Thread(target=_show, args=(ours,), daemon=True)
-    typist = threading.Thread(target=_type, args=(ours,), daemon=True)
+    over, stop = os.pipe()
+    typist = threading.Thread(target=_type, args=(ours, over), daemon=True)
     ending = (signal.SIGTERM, signal.SIGHUP)
     noticed = _handlers((signal.SIGWINCH,), resized)
     with connection.socket, _raw(), noticed, _handlers(ending, _leave):
         shower.start()
         typist.start()
-        status = _status(lab, connection)
-        shower.join()
+        try:
+            status = _status(lab, connection)
+            shower.join()
+        finally:
+            os.close(stop)  # what is typed from now on is not the program's
+            typist.join()
+    ours.close()
     return status
 
 
@@ -93,10 +143,18 @@ def _show(end: socket.socket) -> None:
                 data = data[os.write(1, data) :]
 
 
-def _type(end: socket.socket) -> None:
+def _type(end: socket.socket, over: int) -> None:
+    """Pass on what is typed, until `over` is closed at its other end."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    poll.register(over, select.POLLIN)
     with suppress(OSError):
-        while data := os.read(0, _PIECE):
+        while all(fd != over for fd, _ in poll.poll()):
+            data = os.read(0, _PIECE)
+            if not data:
+                break
             end.sendall(data)
+    os.close(over)
 
 
 @contextmanager

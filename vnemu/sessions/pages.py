@@ -15,7 +15,7 @@ def overview(labs: Sequence[Mapping[str, Any]]) -> list[str]:
         [name.upper() for name in _COLUMNS],
         *([_cell(lab, c) for c in _COLUMNS] for lab in labs),
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _cell(lab: Mapping[str, Any], column: str) -> str:
@@ -25,7 +25,8 @@ def _cell(lab: Mapping[str, Any], column: str) -> str:
     return "-" if value is None else str(value)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, each column as wide as it needs; there is at least one row."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     padded = ([cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(row).rstrip() for row in padded]
@@ -43,7 +44,7 @@ def inspected(data: Mapping[str, Any]) -> list[str]:
     }
     for title, rows in sections.items():
         found = list(rows)
-        lines += ["", title, *(f"  {line}" for line in _aligned(found))] if found else []
+        lines += ["", title, *(f"  {line}" for line in aligned(found))] if found else []
     return lines
 
 
@@ -71,10 +72,11 @@ def _links(data: Mapping[str, Any]) -> Iterator[list[str]]:
     for path, link in data["links"].items():
         ways = [link["machines"], *link["beside"]]
         over = " + ".join(" - ".join(way) for way in ways)
-        yield [path, over, _state(link), _quality(link)]
+        yield [path, over, link_state(link), quality(link)]
 
 
-def _state(link: Mapping[str, Any]) -> str:
+def link_state(link: Mapping[str, Any]) -> str:
+    """Whether a virtual link is up, unplugged or cut."""
     if not link["carrier"]:
         return "unplugged"
     return f"cut {', '.join(link['cut'])}" if link["cut"] else "up"
@@ -83,13 +85,14 @@ def _state(link: Mapping[str, Any]) -> str:
 def _physical(data: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, link in data["physical_links"].items():
         state = "failed" if name in data["failed"]["links"] else "up"
-        yield [name, " - ".join(link["ends"]), state, _quality(link)]
+        yield [name, " - ".join(link["ends"]), state, quality(link)]
 
 
 _NO_QUALITY = ("ends", "machines", "physical_links", "beside", "why", "carrier", "cut")
 
 
-def _quality(link: Mapping[str, Any]) -> str:
+def quality(link: Mapping[str, Any]) -> str:
+    """The properties that a link has."""
     said = ((k, v) for k, v in link.items() if k not in _NO_QUALITY and v)
     return ", ".join(f"{key} {_value(value)}" for key, value in said)
 
@@ -106,6 +109,11 @@ def event(record: Mapping[str, Any]) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03}"
     took = f" ({record['took_ms']:g} ms)" if "took_ms" in record else ""
     return f"{clock}  {record['kind']:<8} {record['text']}{took}"
+
+
+def done(found: Mapping[str, Any]) -> list[str]:
+    """What a change did, and how long it took."""
+    return [f"{', '.join(found['done'])} ({found['took_ms']:g} ms)", *found["notes"]]
 
 
 def logs(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The interactive shell of a running lab: a client of its protocol (docs/shell.md)."""

@@ -1,0 +1,140 @@
+"""The shell itself: it does what a line says, by asking the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vnemu.errors import ExperimentFailed, InputError, MissingCapability, Problem, VnemuError
+from vnemu.schema.said import entry_text
+from vnemu.schema.wording import instead_of
+from vnemu.sessions import client, pages, visit
+from vnemu.shell.lines import Line, parse
+from vnemu.shell.names import Names
+from vnemu.shell.registry import COMMANDS
+
+
+class Shell:
+    """A shell on a running lab.
+
+    Parameters:
+        lab: its name.
+    """
+
+    def __init__(self, lab: str) -> None:
+        self.lab = lab
+        self.network: str | None = None
+        self.over = False
+        self.sources: list[str] = []
+        self.known = self.names()
+        self.scope: dict[str, Any] = {"do": self.do, "run": self.output}
+
+    @property
+    def prompt(self) -> str:
+        """What stands before a line."""
+        return f"{self.lab}/{self.network}> " if self.network else f"{self.lab}> "
+
+    def names(self) -> Names:
+        """The names of the lab as it is now."""
+        data = client.ask(self.lab, "inspect")
+        if self.network not in data["networks"]:
+            self.network = None
+        self.known = Names(data, self.network)
+        return self.known
+
+    def run(self, text: str) -> int:
+        """Do what a line says; the status is that of a program: 0 is fine.
+
+        Raises:
+            VnemuError: if it cannot be done.
+        """
+        line = parse(text)
+        if line is None:
+            return 0
+        if line.is_entry:
+            return self.do(str(line))
+        if line.word in COMMANDS:
+            return COMMANDS[line.word](self, line)
+        return self._in_node(line)
+
+    def run_lines(self, lines: Iterable[str], source: str) -> None:
+        """Do what lines say, up to the first that fails.
+
+        Parameters:
+            source: where they are from, for messages.
+
+        Raises:
+            VnemuError: with the place of the line that failed.
+        """
+        for number, text in enumerate(lines, 1):
+            place = f"{source}:{number}"
+            try:
+                status = self.run(text)
+            except VnemuError as error:
+                raise _placed(error, place) from error
+            if status:
+                failed = ExperimentFailed(f"{place}: '{text.strip()}' ended with status {status}")
+                failed.exit_status = status
+                raise failed
+            if self.over:
+                return
+
+    def do(self, *texts: str) -> int:
+        """Carry out entries of a timeline as one change, and say what was done.
+
+        Raises:
+            VnemuError: if the lab refuses.
+        """
+        found = client.ask(self.lab, "do", texts=list(texts), folder=str(Path.cwd()))
+        print("\n".join(pages.done(found)))
+        return 0
+
+    def do_entries(self, *entries: Mapping[str, str | None]) -> int:
+        """As `do`, of entries that are not written yet."""
+        return self.do(*map(entry_text, entries))
+
+    def execute(self, node: str, argv: Sequence[str]) -> int:
+        """Run a program in a node, on this terminal if there is one; its exit status.
+
+        Raises:
+            VnemuError: what the lab answers.
+        """
+        # Without a terminal, what can be read here are the next lines of the shell.
+        with visit.no_streams() as (nothing, *_):
+            return visit.run_in(self.lab, node, argv, nothing)
+
+    def output(self, node: str, *argv: str) -> str:
+        """What a program in a node prints.
+
+        Raises:
+            VnemuError: what the lab answers.
+        """
+        return visit.output_of(self.lab, self.names().node(node), argv)[1]
+
+    def _in_node(self, line: Line) -> int:
+        names = self.names()
+        if not names.is_node(line.word):
+            hint = instead_of(line.word, [*COMMANDS, *names.nodes])
+            raise InputError([Problem("", f"'{line.word}' is no command and no node", hint)])
+        path = names.node(line.word)
+        if not line.rest:
+            return self.execute(path, visit.login_shell(path))
+        return self.execute(path, ["sh", "-c", names.with_addresses(line.rest, path)])
+
+
+def _placed(error: VnemuError, place: str) -> VnemuError:
+    match error:
+        case InputError():
+            return InputError(
+                Problem(place, f"{p.where}: {p.message}" if p.where else p.message, p.hint)
+                for p in error.problems
+            )
+        case MissingCapability():
+            return MissingCapability(f"{place}: {error.message}", error.hint)
+        case ExperimentFailed():
+            placed = ExperimentFailed(f"{place}: {error}")
+            placed.exit_status = error.exit_status
+            return placed
+    error.add_note(f"in {place}")
+    return error

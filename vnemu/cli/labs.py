@@ -27,6 +27,10 @@ def up(
     memory: Memory = "2048mb",
     overrides: Overrides = None,
     as_json: AsJson = False,
+    tied: Annotated[
+        int | None,
+        typer.Option(metavar="PID", help="End with this process, which is to be the caller."),
+    ] = None,
     line: Annotated[bool, typer.Option("--line", hidden=True)] = False,
 ) -> int:
     """Set a lab up and let it run, until Ctrl-C or vnemu down.
@@ -47,6 +51,7 @@ def up(
         memory=memory_bytes(memory),
         overrides=tuple(overrides or ()),
         as_json=as_json,
+        tied=tied,
     )
     return start.in_private_kernel(wanted) if line else start.up(wanted)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vnemu import capsule
+from vnemu import capsule, linux
 from vnemu.cli.console import complain
 from vnemu.cli.files import Planned, read_any
 from vnemu.cli.kernel import RanInside, enter_capsule
 from vnemu.cli.progress import say, shown
+from vnemu.errors import InputError
 from vnemu.events import Event, Sink
 from vnemu.sessions import folder
 from vnemu.sessions.background import Background
@@ -31,6 +34,7 @@ class Wanted:
     Parameters:
         name: of the lab; None: that of its topology.
         memory: of a private kernel, in bytes.
+        tied: the process with which it ends, the one that called this; None: none.
     """
 
     file: Path
@@ -40,6 +44,7 @@ class Wanted:
     memory: int
     overrides: tuple[str, ...]
     as_json: bool
+    tied: int | None = None
 
 
 def up(wanted: Wanted) -> int:
@@ -49,6 +54,8 @@ def up(wanted: Wanted) -> int:
         InputError: if the file is wrong, or the name is taken.
         VnemuError: if it cannot be set up.
     """
+    if wanted.tied is not None:
+        _end_with(wanted.tied)
     planned = read_any(wanted.file, wanted.overrides)
     claimed = folder.claim(wanted.name or planned.topology.name)
     if not wanted.detach:
@@ -66,6 +73,13 @@ def up(wanted: Wanted) -> int:
     if status == 0:
         print(json.dumps({"name": claimed.name}) if wanted.as_json else claimed.name)
     return status
+
+
+def _end_with(caller: int) -> None:
+    """From now on, the end of the caller is as Ctrl-C here."""
+    linux.die_with_parent(signal.SIGTERM)
+    if os.getppid() != caller:
+        raise InputError(f"--tied: process {caller} has not called this, or has ended")
 
 
 def _led(planned: Planned, wanted: Wanted, claimed: folder.Claim, ready: Callable[[], None]) -> int:

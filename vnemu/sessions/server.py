@@ -83,6 +83,7 @@ class Server:
             "about": lambda _: running.about(),
             "inspect": lambda _: running.inspect(),
             "do": partial(_do, running),
+            "converge": lambda request: running.converge(float(request.get("within_s", 120.0))),
             "logs": lambda request: running.logs(request.get("node")),
             "end": lambda _: running.over.set(),
         }
@@ -107,7 +108,7 @@ class Server:
         connection.send({"ok": {"status": program.wait()}})
 
 
-REQUESTS = ("about", "inspect", "do", "exec", "logs", "events", "end")
+REQUESTS = ("about", "inspect", "do", "exec", "converge", "logs", "events", "end")
 
 
 def _do(running: RunningLab, request: Message) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _WIDTH = 26
 _ORDER = (
     *("schema", "model", "embedding", "verbs", "routing", "plan", "drivers", "capsule"),
     *("traffic", "experiments", "results", "calibrate", "sessions", "shell", "cli"),
+    "pytest_plugin",
 )
 
 

@@ -188,6 +188,20 @@ class Lab(LabVerbs):
         assert self._processes is not None, "a lab that is up has both"
         return VirtualNode(node, kernel, self._processes)
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: drawing, nodes and virtual links."""
+        from vnemu.plan.explain import described
+        from vnemu.results.lab_page import lab_page
+
+        return lab_page(described(self.topology, self.mapping))
+
+    def _repr_svg_(self) -> str:
+        """The drawing alone."""
+        from vnemu.plan.explain import described
+        from vnemu.results.lab_page import lab_drawing
+
+        return lab_drawing(described(self.topology, self.mapping))
+
     def do(self, *verbs: Verb) -> State:
         """Carry out verbs as one change: all of it happens, in one batch, or nothing.
 

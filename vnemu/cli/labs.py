@@ -35,6 +35,10 @@ def up(
         ),
     ] = None,
     as_json: AsJson = False,
+    tied: Annotated[
+        int | None,
+        typer.Option(metavar="PID", help="End with this process, which is to be the caller."),
+    ] = None,
     line: Annotated[bool, typer.Option("--line", hidden=True)] = False,
 ) -> int:
     """Set a lab up, with a shell on it if this is a terminal; the lab ends with that.
@@ -57,6 +61,7 @@ def up(
         overrides=tuple(overrides or ()),
         as_json=as_json,
         script=script,
+        tied=tied,
     )
     return start.in_private_kernel(wanted) if line else start.up(wanted)
 

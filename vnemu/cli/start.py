@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vnemu import capsule
+from vnemu import capsule, linux
 from vnemu.cli.console import complain
 from vnemu.cli.files import Planned, read_any
 from vnemu.cli.kernel import RanInside, enter_capsule
@@ -35,6 +37,7 @@ class Wanted:
         name: of the lab; None: that of its topology.
         memory: of a private kernel, in bytes.
         script: a file of commands to carry out; ``-`` is standard input.
+        tied: the process with which it ends, the one that called this; None: none.
     """
 
     file: Path
@@ -45,6 +48,7 @@ class Wanted:
     overrides: tuple[str, ...]
     as_json: bool
     script: str | None = None
+    tied: int | None = None
 
     @property
     def is_led_from_here(self) -> bool:
@@ -59,6 +63,8 @@ def up(wanted: Wanted) -> int:
         InputError: if the file is wrong, or the name is taken.
         VnemuError: if it cannot be set up.
     """
+    if wanted.tied is not None:
+        _end_with(wanted.tied)
     lines = _script(wanted.script)
     planned = read_any(wanted.file, wanted.overrides)
     claimed = folder.claim(wanted.name or planned.topology.name)
@@ -119,6 +125,13 @@ def _with_shell(planned: Planned, wanted: Wanted, claimed: folder.Claim, lines: 
         if not wanted.detach:
             with suppress(InputError):  # it has ended by itself
                 client.end(claimed.name)
+
+
+def _end_with(caller: int) -> None:
+    """From now on, the end of the caller is as Ctrl-C here."""
+    linux.die_with_parent(signal.SIGTERM)
+    if os.getppid() != caller:
+        raise InputError(f"--tied: process {caller} has not called this, or has ended")
 
 
 def _led(planned: Planned, wanted: Wanted, claimed: folder.Claim, ready: Callable[[], None]) -> int:

@@ -127,6 +127,7 @@ def described(topology: Topology, mapping: Mapping) -> dict[str, Any]:
             path: {
                 "kind": node.kind,
                 "machine": mapping.machines[path],
+                "at": node.at,
                 "why": mapping.why[path],
                 "loopbacks": [str(a.ip) for a in node.loopbacks],
                 "nics": {
@@ -148,6 +149,7 @@ def described(topology: Topology, mapping: Mapping) -> dict[str, Any]:
             for path, link in topology.links.items()
         },
         "tunnel": topology.underlay.tunnel,
+        "machines": list(topology.underlay.machines),
         "physical_links": {
             name: {
                 "ends": [physical.a, physical.b],

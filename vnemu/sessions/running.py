@@ -142,6 +142,17 @@ class RunningLab:
         done = [str(verb) for verb in verbs]
         return {"done": done, "notes": list(lab.state.notes), "took_ms": took_ms}
 
+    def converge(self, timeout_s: float) -> None:
+        """Wait until the routing of all networks has converged; changes go on meanwhile.
+
+        Parameters:
+            timeout_s: how long that may take, in seconds.
+
+        Raises:
+            ExperimentFailed: if it takes longer, saying who does not reach whom.
+        """
+        self.lab.converge(timeout_s)
+
     def logs(self, path: str | None) -> dict[str, dict[str, str]]:
         """What the programs of Router OSs have logged, by node and program.
 

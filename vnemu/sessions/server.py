@@ -84,6 +84,7 @@ class Server:
             "inspect": lambda _: running.inspect(),
             "counters": lambda _: running.counters(),
             "do": partial(_do, running),
+            "converge": lambda request: running.converge(float(request.get("within_s", 120.0))),
             "logs": lambda request: running.logs(request.get("node")),
             "end": lambda _: running.over.set(),
         }
@@ -108,7 +109,7 @@ class Server:
         connection.send({"ok": {"status": program.wait()}})
 
 
-REQUESTS = ("about", "inspect", "counters", "do", "exec", "logs", "events", "end")
+REQUESTS = ("about", "inspect", "counters", "do", "exec", "converge", "logs", "events", "end")
 
 
 def _do(running: RunningLab, request: Message) -> dict[str, Any]:

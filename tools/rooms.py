@@ -16,7 +16,7 @@ BEGIN, END = "<!-- rooms: begin (python tools/rooms.py) -->\n", "<!-- rooms: end
 _WIDTH = 26
 _ORDER = (
     *("schema", "model", "embedding", "verbs", "routing", "plan", "drivers", "capsule"),
-    *("traffic", "experiments", "results", "calibrate", "sessions", "shell", "cli"),
+    *("traffic", "experiments", "results", "calibrate", "sessions", "shell", "teaching", "cli"),
     "pytest_plugin",
 )
 

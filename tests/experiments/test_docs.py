@@ -28,7 +28,7 @@ import yaml
 
 from vnemu.cli.main import app
 from vnemu.results.schema import result_schema
-from vnemu.schema.publish import experiment_schema, topology_schema
+from vnemu.schema.publish import experiment_schema, lab_schema, topology_schema
 
 from .conftest import _MARK, ROOT, Host
 
@@ -122,7 +122,7 @@ def with_ids(found: list[Block]) -> list[Any]:
 @pytest.fixture
 def page_folder(host: Host, request: pytest.FixtureRequest) -> Host:
     """The folder in which a page's commands run: the project's files and the page's own."""
-    for name in ("topologies", "experiments"):
+    for name in ("topologies", "experiments", "labs"):
         (host.folder / name).symlink_to(ROOT / name)
     for block in blocks(request.getfixturevalue("block").page):
         if block.file:
@@ -257,6 +257,7 @@ def test_the_rooms_are_those_of_the_code() -> None:
     [
         ("files.md routing.md", properties(topology_schema()) | properties(experiment_schema())),
         ("results.md", properties(result_schema())),
+        ("labs.md", properties(lab_schema())),
         ("cli.md", options()),
         ("design.md", {path.parent.name for path in (ROOT / "vnemu").glob("*/__init__.py")}),
     ],

@@ -10,19 +10,27 @@ import jsonschema
 import pytest
 
 from vnemu.schema.document import Document
-from vnemu.schema.publish import experiment_schema, physical_schema, topology_schema
+from vnemu.schema.publish import (
+    experiment_schema,
+    lab_schema,
+    physical_schema,
+    topology_schema,
+)
 
 GOOD = Path(__file__).parents[1] / "golden" / "good"
 CAMPUS = Path(__file__).parents[2] / "topologies" / "campus" / "network.yaml"
+LAB = Path(__file__).parents[2] / "labs" / "silent-failure" / "checks.yaml"
 SCHEMAS = {
     "topology": topology_schema(),
     "experiment": experiment_schema(),
     "physical": physical_schema(),
+    "lab": lab_schema(),
 }
 EXAMPLES: dict[str, Any] = {
     "topology": Document.read(GOOD / "topology.yaml").data,
     "experiment": Document.read(GOOD / "experiment.yaml").data,
     "physical": Document.read(CAMPUS).data,
+    "lab": Document.read(LAB).data,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vnemu import __version__
-from vnemu.cli import labs, verbs
+from vnemu.cli import labs, teaching, verbs
 from vnemu.cli.console import complain
 from vnemu.cli.migration import import_network
 from vnemu.cli.options import AnyFile, AsJson, KernelChoice, Memory, Overrides
@@ -316,6 +316,7 @@ class SchemaKind(StrEnum):
     topology = "topology"
     experiment = "experiment"
     physical = "physical"
+    lab = "lab"
     result = "result"
 
 
@@ -328,12 +329,18 @@ def schema(
     Example: [bold]vnemu schema topology > topology.schema.json[/]
     """
     from vnemu.results.schema import result_schema
-    from vnemu.schema.publish import experiment_schema, physical_schema, topology_schema
+    from vnemu.schema.publish import (
+        experiment_schema,
+        lab_schema,
+        physical_schema,
+        topology_schema,
+    )
 
     make = {
         SchemaKind.topology: topology_schema,
         SchemaKind.experiment: experiment_schema,
         SchemaKind.physical: physical_schema,
+        SchemaKind.lab: lab_schema,
         SchemaKind.result: result_schema,
     }[kind]
     print(json.dumps(make(), indent=2))
@@ -341,3 +348,4 @@ def schema(
 
 labs.register(app)
 verbs.register(app)
+app.add_typer(teaching.app, name="lab")

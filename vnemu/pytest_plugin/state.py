@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from vnemu.cli import lab_pages
 from vnemu.errors import VnemuError
+from vnemu.sessions import pages
 from vnemu.sessions.remote import RemoteLab
 from vnemu.sessions.remote_nodes import RemoteNode
 
@@ -38,8 +38,8 @@ def network_state(lab: RemoteLab, used: Sequence[str]) -> Iterator[str]:
     """
     data = lab.inspect()
     events = lab.events()
-    yield from lab_pages.inspected(data)
-    yield from _section("What happened", map(lab_pages.event, events[-_MOST_EVENTS:]))
+    yield from pages.inspected(data)
+    yield from _section("What happened", map(pages.event, events[-_MOST_EVENTS:]))
     logs = lab.logs()
     for ended in {event["node"] for event in events if event["kind"] == "ended"}:
         for program, text in logs.get(ended, {}).items():

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from vnemu.schema.experiment import ExperimentDoc
 from vnemu.schema.physical import PhysicalNetworkDoc
+from vnemu.schema.teaching import LabDoc
 from vnemu.schema.topology import TopologyDoc
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,6 +27,11 @@ def experiment_schema() -> dict[str, Any]:
 def physical_schema() -> dict[str, Any]:
     """Return the JSON Schema of descriptions of existing networks."""
     return _schema(PhysicalNetworkDoc, "vnemu physical")
+
+
+def lab_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the checks of teaching labs."""
+    return _schema(LabDoc, "vnemu lab")
 
 
 def _schema(model: type[BaseModel], title: str) -> dict[str, Any]:

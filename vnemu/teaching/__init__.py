@@ -1,0 +1,1 @@
+"""Teaching labs: a topology, a page, and checks against the running network (docs/labs.md)."""

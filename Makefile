@@ -34,7 +34,7 @@ demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a re
 # time, alone: it may have waited for the processor. The end lists what needed that.
 test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=8 --output-sync=line FORGIVEN=1 \
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 \
 		test-adaptation test-routers test-experiments test-experiments-private
 	@cd .pytest_cache && status=0; for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \

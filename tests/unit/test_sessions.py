@@ -306,3 +306,19 @@ def test_one_stream_that_stands_still_holds_no_other_up(own_folder: Path) -> Non
     assert list(connection) == [{"ok": {"n": 2}}]
     assert os.read(out, 10) == b"0"
     relay.release()
+
+
+def test_who_has_answered_at_once_may_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose descriptors took all of its line with them has been sent."""
+    ours, theirs = socket.socketpair()
+    send = socket.send_fds
+
+    def answered(end: socket.socket, lines: list[bytes], descriptors: list[int]) -> int:
+        sent = send(end, lines, descriptors)
+        theirs.recv(1 << 16)
+        theirs.close()
+        return sent
+
+    monkeypatch.setattr(socket, "send_fds", answered)
+    with ours:
+        Connection(ours).send({"ask": "exec"}, [ours.fileno()])

@@ -45,7 +45,8 @@ class Connection:
         if descriptors:
             sent = socket.send_fds(self.socket, [line], descriptors)
             line = line[sent:]
-        self.socket.sendall(line)
+        if line:  # even nothing cannot be sent to who has answered and closed meanwhile
+            self.socket.sendall(line)
 
     def first(self) -> tuple[Message, list[int]]:
         """The first line that is said, and the descriptors with it.

@@ -41,8 +41,9 @@ test: system-test ## all checks: the linters and every test, in both kernels
 			"$${failed%%/*}" || status=1; done; exit $$status
 	@$(BIN)/python tests/turns.py
 
-COMPUTING = test-boots test-commands test-native test-vrs test-private test-changes test-daemons \
-	test-life test-docs test-code lint
+# The longest come first, so that none is left alone at the end.
+COMPUTING = test-commands test-changes test-private test-boots test-vrs test-native test-docs \
+	test-daemons test-life test-code lint
 ifdef FORGIVEN
 test-experiments test-experiments-private: $(COMPUTING)
 endif

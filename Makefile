@@ -34,15 +34,16 @@ demo: system-demo $(VENV)/.demo ## the paper's Fig. 6 on this machine, with a re
 # time, alone: it may have waited for the processor. The end lists what needed that.
 test: system-test ## all checks: the linters and every test, in both kernels
 	@rm -rf .pytest_cache
-	@$(MAKE) --no-print-directory --jobs=8 --output-sync=line FORGIVEN=1 \
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=line FORGIVEN=1 \
 		test-adaptation test-routers test-experiments test-experiments-private
 	@cd .pytest_cache && status=0; for failed in */v/cache/lastfailed; do \
 		[ ! -e "$$failed" ] || $(MAKE) --no-print-directory -C .. PYTEST="-q --last-failed" \
 			"$${failed%%/*}" || status=1; done; exit $$status
 	@$(BIN)/python tests/turns.py
 
-COMPUTING = test-boots test-commands test-native test-vrs test-private test-changes test-daemons \
-	test-life test-docs test-code lint
+# The longest come first, so that none is left alone at the end.
+COMPUTING = test-commands test-changes test-private test-boots test-vrs test-native test-docs \
+	test-daemons test-life test-code lint
 ifdef FORGIVEN
 test-experiments test-experiments-private: $(COMPUTING)
 endif

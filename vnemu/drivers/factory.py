@@ -38,6 +38,11 @@ class Factory:
         self._numbers = count(1)
 
     @property
+    def pid(self) -> int | None:
+        """The process id of the program; None: it has not been started."""
+        return self._process.pid if self._process is not None else None
+
+    @property
     def pending(self) -> int:
         """How many VRs were asked for that have no pid 1 yet."""
         return len(self._asked)

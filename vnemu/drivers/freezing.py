@@ -60,10 +60,14 @@ class Freezer:
         for init in inits:
             self._already.pop(init, None)
 
-    def end(self, inits: Collection[int]) -> None:
-        """Kill all processes of VRs, and each nsenter that waits for one, for it may be stopped."""
+    def end(self, inits: Collection[int], spared: int | None = None) -> None:
+        """Kill all processes of VRs, and each nsenter that waits for one, for it may be stopped.
+
+        Parameters:
+            spared: what makes VRs; for a moment, its children belong to the one just made.
+        """
         for init, found in members(inits).items():
-            for pid in (init, *found):
+            for pid in {init, *found} - {spared}:
                 _signal(pid, signal.SIGKILL)
             self._already.pop(init, None)
 

@@ -280,7 +280,7 @@ class ProcessMaker:
     def end(self, paths: Collection[str]) -> None:
         """End VRs for good: all that runs in them, with their files."""
         with self._lock:
-            self._freezer.end(self._of(paths))
+            self._freezer.end(self._of(paths), self._factory.pid)
             lives = self._factory.forget(paths)
             while self._factory.awaits(lives):
                 self._hear()
@@ -300,6 +300,6 @@ class ProcessMaker:
     def close(self) -> None:
         """End every process of every VR, also of those that are about to be made."""
         if self._inits:
-            self._freezer.end(self._inits.values())
+            self._freezer.end(self._inits.values(), self._factory.pid)
         self._inits.clear()
         self._factory.close()

@@ -32,8 +32,33 @@ def _split(text: str, kind: str, example: str) -> tuple[Decimal, str]:
         raise ValueError(f"'{text}' is not a {kind}: write it like {example}") from None
 
 
+class Written:
+    """What a file says in one text."""
+
+    json_pattern: ClassVar[str | None] = None
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Read the text.
+
+        Raises:
+            ValueError: with a message that shows the right form.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(str),
+            json_schema_input_schema=core_schema.str_schema(pattern=cls.json_pattern),
+        )
+
+
 @dataclass(frozen=True, order=True)
-class Quantity:
+class Quantity(Written):
     """An exact amount in a base unit, read from and written as text with a unit."""
 
     amount: int
@@ -42,7 +67,7 @@ class Quantity:
     usual: ClassVar[str] = ""
     units: ClassVar[dict[str, int]] = {}
     shown: ClassVar[tuple[str, ...]] = ()
-    json_pattern: ClassVar[str] = ".*"
+    json_pattern = ".*"
 
     @classmethod
     def parse(cls, value: object) -> Self:
@@ -94,16 +119,6 @@ class Quantity:
                     return f"{text}{unit}"
         unit = self.shown[-1]
         return f"{format((Decimal(self.amount) / self.units[unit]).normalize(), 'f')}{unit}"
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-            json_schema_input_schema=core_schema.str_schema(pattern=cls.json_pattern),
-        )
 
 
 class Rate(Quantity):

@@ -84,6 +84,15 @@ class Mapping:
     paths: dict[str, UnderlayPath] = field(hash=False)
     why: dict[str, str] = field(hash=False)
 
+    def within(self, topology: Topology) -> Mapping:
+        """What it says of the nodes and VLs that a topology still has."""
+        there = topology.nodes.keys() | topology.links.keys()
+        return Mapping(
+            {path: machine for path, machine in self.machines.items() if path in topology.nodes},
+            {path: way for path, way in self.paths.items() if path in topology.links},
+            {path: why for path, why in self.why.items() if path in there},
+        )
+
     @cached_property
     def crossing(self) -> dict[str, tuple[str, ...]]:
         """The VLs that cross each physical link."""

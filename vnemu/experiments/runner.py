@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from vnemu.drivers import router_os
@@ -21,6 +18,7 @@ from vnemu.experiments.ideals import Ideals
 from vnemu.experiments.observers import Observers
 from vnemu.experiments.prepare import Experiment
 from vnemu.experiments.proofs import proofs_of
+from vnemu.experiments.punctual import like_others, punctual
 from vnemu.experiments.resolved import resolved_texts
 from vnemu.experiments.router_texts import with_own_texts
 from vnemu.experiments.sampler import LinkCounters, Sampler, steady_clock
@@ -38,10 +36,6 @@ from vnemu.traffic.stream import Streams
 _TICK_S = 0.25
 _ROOM_FOR_TICK_S = 0.005
 _LATEST_TICK_S = 2.0
-_SWITCH_S = 0.0005
-_NICE = -10
-"""Some nine parts of a processor in ten (sched(7)); the rest is for those who also want it."""
-_LIKE_OTHERS = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
 _TOLD_EVERY_S, _FAULT_TOLD_EVERY_S = 1.0, 0.2
 
 
@@ -133,53 +127,6 @@ class _Step:
         return self.event is not None and self.event.only_reshapes
 
 
-@contextmanager
-def _punctual() -> Iterator[None]:
-    """Keep the interpreter from being busy with something else when an event is due.
-
-    A thread that samples gives way within half a millisecond, not five; what was made up
-    to now is not searched for garbage again and again; and where that is allowed (to
-    root), this thread goes before the programs of the lab, which do not inherit it: wholly,
-    or, on a single processor, so far that they fill links while a network is made.
-    """
-    before = sys.getswitchinterval()
-    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-    sys.setswitchinterval(_SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    with suppress(OSError):
-        if os.cpu_count() == 1:
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-            os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
-        else:
-            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
-    try:
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        os.sched_setscheduler(0, policy, priority)
-        gc.unfreeze()
-        sys.setswitchinterval(before)
-
-
-@contextmanager
-def _like_others() -> Iterator[None]:
-    """Be a thread without priority for a while."""
-    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    if policy == os.SCHED_OTHER and nice >= 0:
-        yield
-        return
-    os.sched_setscheduler(0, _LIKE_OTHERS, os.sched_param(0))
-    os.setpriority(os.PRIO_PROCESS, 0, max(nice, 0))
-    try:
-        yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        os.sched_setscheduler(0, policy, priority)
-
-
 class _Run:
     """One run of an experiment on a lab that is up."""
 
@@ -244,7 +191,7 @@ class _Run:
             sampler.start()
             self._streams.start(time.monotonic_ns() - round(self._clock() * 1e9))
             self._start_probes(probes)
-            with _punctual():
+            with punctual():
                 self._follow(sampler)
             self._streams.finish()
             sampler.stop()
@@ -368,7 +315,7 @@ class _Run:
 
     def _work_aside(self, left: float) -> bool:
         """Do what can wait, if there is any, without going before the programs of the lab."""
-        with _like_others():
+        with like_others():
             return self._ideals.work(left) or self._observers.work(left)
 
     def _tick(self, sampler: Sampler) -> None:

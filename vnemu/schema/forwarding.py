@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Self
-
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from typing import Self
 
 from vnemu.schema.fields import check_rate
-from vnemu.units import PacketRate, Rate
+from vnemu.units import PacketRate, Rate, Written
 
 _MOST_PACKETS = PacketRate(10**9)
 
 
 @dataclass(frozen=True)
-class Forwarding:
+class Forwarding(Written):
     """How much a VR takes in: never more than either says; None: not said.
 
     A frame takes the longer of the two times that it has by its length and as a packet.
@@ -55,16 +52,6 @@ class Forwarding:
 
     def __str__(self) -> str:
         return " ".join(str(part) for part in (self.rate, self.packets) if part is not None)
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(str),
-            json_schema_input_schema=core_schema.str_schema(),
-        )
 
 
 def _check_packets(packets: PacketRate) -> PacketRate:

@@ -118,14 +118,7 @@ class Destroy:
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         topology = destroyed(state.topology, self.node)
-        old = state.mapping
-        there = {*topology.nodes, *topology.links}
-        mapping = Mapping(
-            {path: machine for path, machine in old.machines.items() if path in topology.nodes},
-            {path: way for path, way in old.paths.items() if path in topology.links},
-            {path: why for path, why in old.why.items() if path in there},
-        )
-        return replace(state.without(self.node, topology), mapping=mapping)
+        return replace(state.without(self.node, topology), mapping=state.mapping.within(topology))
 
     def __str__(self) -> str:
         return f"destroy {self.node}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from vnemu.embedding.mapping import Mapping
 from vnemu.embedding.strategies import extended
 from vnemu.model.networks import created, destroyed, paused, resumed
 from vnemu.schema.networks import WrittenNetwork
@@ -42,17 +41,9 @@ class DestroyNetwork:
     def carried_out(self, state: State) -> State:
         """See `Verb.carried_out`."""
         topology = destroyed(state.topology, self.network)
-        old = state.mapping
-        mapping = Mapping(
-            {path: machine for path, machine in old.machines.items() if path in topology.nodes},
-            {path: way for path, way in old.paths.items() if path in topology.links},
-            {
-                path: why
-                for path, why in old.why.items()
-                if path in topology.nodes or path in topology.links
-            },
+        return replace(
+            state.without(self.network, topology), mapping=state.mapping.within(topology)
         )
-        return replace(state.without(self.network, topology), mapping=mapping)
 
     def __str__(self) -> str:
         return f"destroy network {self.network}"

@@ -9,6 +9,7 @@ may handle SIGCONT. What was stopped already before stays so when the others go 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import signal
 import time
@@ -54,11 +55,16 @@ class Freezer:
 
         An nsenter that waits for a program in a VR stops when that does (util-linux,
         sys-utils/nsenter.c), perhaps once more after it went on, when it gets a processor:
-        so until none is stopped, and all that wait for others are asleep.
+        so those are looked after until none is stopped, and all are asleep.
         """
-        _until_none(partial(self._held, inits), signal.SIGCONT)
-        for init in inits:
-            self._already.pop(init, None)
+        already = {pid for init in inits for pid in self._already.pop(init, ())}
+        found = itertools.chain.from_iterable(members(inits).values())
+        held = [pid for pid in found if pid not in already]
+        for pid in held:
+            _signal(pid, signal.SIGCONT)
+        waiting = [pid for pid in held if _waits_for_others(pid)]
+        if waiting:
+            _until_none(partial(_held, waiting), signal.SIGCONT)
 
     def end(self, inits: Collection[int], spared: int | None = None) -> None:
         """Kill all processes of VRs, and each nsenter that waits for one, for it may be stopped.
@@ -70,14 +76,6 @@ class Freezer:
             for pid in {init, *found} - {spared}:
                 _signal(pid, signal.SIGKILL)
             self._already.pop(init, None)
-
-    def _held(self, inits: Collection[int]) -> list[int]:
-        return [
-            pid
-            for init, found in members(inits).items()
-            for pid in found
-            if pid not in self._already.get(init, ()) and (_is_stopped(pid) or _may_stop(pid))
-        ]
 
 
 def _busy(inits: Collection[int]) -> list[int]:
@@ -173,9 +171,14 @@ def _is_stopped(pid: int) -> bool:
     return _STOPPED in _states(pid)
 
 
-def _may_stop(pid: int) -> bool:
-    """Whether it waits for a program in another pid namespace, and is awake."""
-    return _RUNS in _states(pid) and _namespace(pid, "pid") != children_namespace(pid)
+def _waits_for_others(pid: int) -> bool:
+    """Whether the programs that it starts are in another pid namespace: it is an nsenter."""
+    return _namespace(pid, "pid") != children_namespace(pid)
+
+
+def _held(pids: Collection[int]) -> list[int]:
+    """Those that are stopped, or awake and may stop."""
+    return [pid for pid in pids if not {_STOPPED, _RUNS}.isdisjoint(_states(pid))]
 
 
 def _states(pid: int) -> list[str]:

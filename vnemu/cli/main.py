@@ -211,12 +211,13 @@ def graph(
     Example: [bold]vnemu graph topologies/two-overlays.yaml -o two-overlays.svg[/]
     """
     from vnemu.cli.files import read_any
-    from vnemu.experiments.conditions import drawing
+    from vnemu.plan.explain import described
     from vnemu.results.drawing import check_suffix, draw
+    from vnemu.results.lab_page import drawing_of
 
     check_suffix(out)
     planned = read_any(file, overrides or [])
-    draw(drawing(planned.topology, planned.mapping), out)
+    draw(drawing_of(described(planned.topology, planned.mapping)), out)
     print(out)
 
 

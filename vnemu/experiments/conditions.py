@@ -13,18 +13,12 @@ from typing import Any
 from vnemu import __version__, capsule
 from vnemu.drivers import router_os
 from vnemu.drivers.programs import program
-from vnemu.embedding.mapping import Mapping
 from vnemu.errors import MissingCapability
 from vnemu.experiments.prepare import Experiment
-from vnemu.model.overlay import Topology, VirtualNetwork
-from vnemu.model.words import in_words
+from vnemu.plan.explain import described
 from vnemu.results.calibration_store import newest
+from vnemu.results.lab_page import drawing_of
 from vnemu.results.record import (
-    Drawing,
-    DrawnNetwork,
-    DrawnPhysicalLink,
-    DrawnUnderlay,
-    DrawnVirtualLink,
     FlowInfo,
     Machine,
     PlannedEvent,
@@ -84,7 +78,7 @@ def run_info(experiment: Experiment, why: str) -> RunInfo:
         expect=tuple(
             e.model_dump(mode="json", by_alias=True, exclude_none=True) for e in doc.expect
         ),
-        drawing=drawing(experiment.topology, experiment.mapping),
+        drawing=drawing_of(described(experiment.topology, experiment.mapping)),
         calibration=_calibration(),
     )
 
@@ -126,41 +120,4 @@ def machine(why: str) -> Machine:
         capsule=capsule.kind() or None,
         why=why,
         load=os.getloadavg()[0],
-    )
-
-
-def drawing(topology: Topology, mapping: Mapping) -> Drawing:
-    """What a picture of a mapped topology needs."""
-    links = tuple(
-        DrawnPhysicalLink(
-            name=link.name, a=link.a, b=link.b, rate=in_words(link, lambda wire: wire.rate) or ""
-        )
-        for link in topology.underlay.links.values()
-    )
-    return Drawing(
-        underlay=DrawnUnderlay(machines=topology.underlay.machines, links=links),
-        networks=tuple(_drawn(network, mapping) for network in topology.networks.values()),
-    )
-
-
-def _drawn(network: VirtualNetwork, mapping: Mapping) -> DrawnNetwork:
-    names = {node.path: node.name for node in network.nodes.values()}
-    hosts = {n.name: names[n.at] for n in network.nodes.values() if n.at is not None}
-    return DrawnNetwork(
-        name=network.name,
-        routers={node.name: mapping.machines[node.path] for node in network.routers},
-        hosts=hosts,
-        links=tuple(
-            DrawnVirtualLink(
-                name=link.name,
-                a=names[link.a],
-                b=names[link.b],
-                limit=in_words(link, lambda quality: quality.limit),
-                guarantee=in_words(link, lambda quality: quality.guarantee),
-                path=mapping.paths[link.path].machines,
-                beside=tuple(way.machines for way in mapping.paths[link.path].ways[1:]),
-            )
-            for link in network.links.values()
-            if not link.access
-        ),
     )

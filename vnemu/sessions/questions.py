@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
+from vnemu.drivers.programs import program
 from vnemu.errors import ExperimentFailed, InputError
 from vnemu.results.words import listed
+from vnemu.sessions import lookup
 from vnemu.sessions.remote_nodes import RemoteNode
 
 T = TypeVar("T")
@@ -80,21 +80,24 @@ class Questions(ABC):
     def __getitem__(self, path: str) -> RemoteNode:
         """One of its nodes."""
 
-    def address(self, node: str, version: int = 4) -> str:
+    def address(self, node: str, version: int | None = None) -> str:
         """The address of a VR or host: its loopback's, else that of its first NIC.
+
+        Parameters:
+            version: of IP; None: 4 if it has such an address.
 
         Raises:
             InputError: if there is no such node, or it has none.
         """
-        return _address(self.inspect()["nodes"], node, version)
+        return lookup.address(self.inspect(), node, version)
 
-    def route(self, node: str, to: str, version: int = 4) -> Route | None:
+    def route(self, node: str, to: str, version: int | None = None) -> Route | None:
         """The route that `node` has.
 
         Parameters:
             to: a node or address, for which its kernel looks the route up; or a prefix,
                 which has to be in the table as it is.
-            version: of IP, where `to` is a node.
+            version: of IP, where `to` is a node; as of `address`.
 
         Returns:
             None if there is no such route.
@@ -103,7 +106,7 @@ class Questions(ABC):
             InputError: if `to` is none of these.
         """
         data = self.inspect()
-        target = _target(data["nodes"], to, version)
+        target = _target(data, to, version)
         if "/" in target:
             found = self._routes(node, target, "show")
         else:
@@ -118,7 +121,7 @@ class Questions(ABC):
         found = json.loads(done.stdout or "[]") if done.returncode == 0 else []
         return list(found)
 
-    def path(self, start: str, to: str, version: int = 4) -> list[str]:
+    def path(self, start: str, to: str, version: int | None = None) -> list[str]:
         """The nodes that packets from `start` cross, by the routes of each, with both ends.
 
         Raises:
@@ -137,7 +140,12 @@ class Questions(ABC):
         raise ExperimentFailed(f"packets to {to} go round in a circle: {' - '.join(nodes)}")
 
     def ping(
-        self, start: str, to: str, count: int = 5, interval_s: float = 0.05, version: int = 4
+        self,
+        start: str,
+        to: str,
+        count: int = 5,
+        interval_s: float = 0.05,
+        version: int | None = None,
     ) -> Ping:
         """Send echo requests from a node, and wait for the answers, a second for the last.
 
@@ -145,9 +153,9 @@ class Questions(ABC):
             to: a node or an address.
             interval_s: between two requests, in seconds.
         """
-        target = _target(self.inspect()["nodes"], to, version)
+        target = _target(self.inspect(), to, version)
         pace = ["-c", str(count), "-i", str(interval_s), "-W", "1"]
-        done = self[start].run("ping", "-n", "-q", *pace, target)
+        done = self[start].run(program("ping"), "-n", "-q", *pace, target)
         counts, times = _COUNTS.search(done.stdout), _TIMES.search(done.stdout)
         if counts is None:  # there is no route, or no such address: none could be sent
             return Ping(count, 0, None)
@@ -178,7 +186,7 @@ class Questions(ABC):
             time.sleep(_LOOK_S)
 
     def wait_reachable(
-        self, start: str, to: str, timeout_s: float = 30.0, version: int = 4
+        self, start: str, to: str, timeout_s: float = 30.0, version: int | None = None
     ) -> float:
         """Wait until an echo request from `start` is answered.
 
@@ -197,7 +205,7 @@ class Questions(ABC):
             raise ExperimentFailed(message) from None
         return time.monotonic() - begun
 
-    def _how_far(self, start: str, to: str, version: int) -> str:
+    def _how_far(self, start: str, to: str, version: int | None) -> str:
         try:
             return f"by the routes, packets go {' - '.join(self.path(start, to, version))}"
         except ExperimentFailed as failed:
@@ -210,18 +218,15 @@ class Questions(ABC):
             ExperimentFailed: if iperf3 does not connect, with what it says.
         """
         target = self.address(to)
-        server = self[to].popen("iperf3", "-s", "-1", stdout=subprocess.DEVNULL)
-        command = ["iperf3", "-c", target, "-t", str(seconds), "-J"]
-        try:
-            flow = partial(_received_mbit, self[start], command, seconds)
-            return self.wait_until(flow, _UNTIL_HEARD_S) or 0.0
-        except ExperimentFailed:
-            said = json.loads(self[start].run(*command).stdout or "{}").get("error", "")
-            raise ExperimentFailed(f"no flow from {start} to {to}: {said}") from None
-        finally:
-            server.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                server.wait(5.0)
+        iperf3 = program("iperf3")
+        command = [iperf3, "-c", target, "-t", str(seconds), "-J"]
+        with self[to].start(iperf3, "-s", "-1"):
+            try:
+                flow = partial(_received_mbit, self[start], command, seconds)
+                return self.wait_until(flow, _UNTIL_HEARD_S) or 0.0
+            except ExperimentFailed:
+                said = json.loads(self[start].run(*command).stdout or "{}").get("error", "")
+                raise ExperimentFailed(f"no flow from {start} to {to}: {said}") from None
 
 
 def _received_mbit(node: RemoteNode, command: list[str], seconds: int) -> float | None:
@@ -232,10 +237,11 @@ def _received_mbit(node: RemoteNode, command: list[str], seconds: int) -> float 
     return float(received["bits_per_second"]) / 1e6
 
 
-def _target(nodes: Mapping[str, Any], to: str, version: int) -> str:
+def _target(data: Mapping[str, Any], to: str, version: int | None) -> str:
     """An address or prefix: of a node its address."""
+    nodes = data["nodes"]
     if to in nodes:
-        return _address(nodes, to, version)
+        return lookup.address(data, to, version)
     try:
         ip_network(to, strict=False)
     except ValueError:
@@ -244,34 +250,14 @@ def _target(nodes: Mapping[str, Any], to: str, version: int) -> str:
     return to
 
 
-def _address(nodes: Mapping[str, Any], path: str, version: int) -> str:
-    if path not in nodes:
-        raise InputError(f"there is no node '{path}'; there are: {listed(list(nodes))}")
-    node = nodes[path]
-    nics = (text for nic in node["nics"].values() for text in nic["addresses"])
-    for text in (*node["loopbacks"], *nics):
-        address = ip_interface(text)
-        if address.version == version:
-            return str(address.ip)
-    raise InputError(f"{path} has no IPv{version} address")
-
-
 def _route(data: Mapping[str, Any], node: str, found: Mapping[str, Any]) -> Route:
     hop = (found.get("nexthops") or [found])[0]  # several ways: the first
     device = "lo" if found.get("type") == "local" else hop.get("dev", "")
     return Route(
         to=found["dst"],
         device=device,
-        next=_other_end(data, node, device),
+        next=lookup.other_end(data, node, device),
         via=hop.get("gateway") or hop.get("via", {}).get("host"),
         protocol=found.get("protocol", ""),
         metric=found.get("metric"),
     )
-
-
-def _other_end(data: Mapping[str, Any], node: str, device: str) -> str | None:
-    link = data["nodes"][node]["nics"].get(device, {}).get("link")
-    if link not in data["links"]:
-        return None
-    one, other = data["links"][link]["ends"]
-    return str(other if one == node else one)

@@ -9,9 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vnemu.errors import InputError
-from vnemu.results.words import listed
-from vnemu.sessions import client
+from vnemu.sessions import client, lookup
 from vnemu.sessions.questions import Questions
 from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.sessions.remote_verbs import Entry, RemoteVerbs
@@ -52,9 +50,7 @@ class RemoteLab(RemoteVerbs, Questions):
         Raises:
             InputError: if there is none.
         """
-        nodes = self.inspect()["nodes"]
-        if path not in nodes:
-            raise InputError(f"there is no node '{path}'; there are: {listed(list(nodes))}")
+        lookup.node(self.inspect(), path)
         return RemoteNode(self.name, path)
 
     def about(self) -> dict[str, Any]:

@@ -65,24 +65,6 @@ def login_shell(node: str) -> list[str]:
     return ["env", *names, "sh", "-c", "command -v bash >/dev/null && exec bash -l; exec sh"]
 
 
-def output_of(lab: str, node: str, argv: Sequence[str]) -> tuple[int, str]:
-    """Run a program in a VR or host of a lab; its exit status, and what it printed.
-
-    It reads nothing; its errors are among what it printed.
-
-    Raises:
-        VnemuError: what the lab answers.
-    """
-    request = {"ask": "exec", "node": node, "argv": list(argv)}
-    with no_streams() as (nothing, *_), os.fdopen(os.memfd_create("output"), "rb") as printed:
-        fd = printed.fileno()
-        connection = opened(lab, request, (nothing, fd, fd))
-        with connection.socket:
-            status = _status(lab, connection)
-        printed.seek(0)
-        return status, printed.read().decode(errors="replace")
-
-
 def _pass_on(connection: Connection) -> Callable[[int], None]:
     def send(number: int) -> None:
         with suppress(OSError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_interface
 from typing import Any
 
 from vnemu.errors import InputError, Problem
 from vnemu.schema.wording import instead_of
+from vnemu.sessions import lookup
 
 _WORD = re.compile(r"[^\s;|&<>()'\"`$]+")
 
@@ -127,12 +127,7 @@ class Names:
         Raises:
             InputError: if it has no address.
         """
-        node = self.data["nodes"][path]
-        nics = (a for nic in node["nics"].values() for a in nic["addresses"])
-        found = [ip_interface(text).ip for text in (*node["loopbacks"], *nics)]
-        if not found:
-            raise InputError(f"{path} has no address")
-        return str(min(found, key=lambda address: address.version))
+        return lookup.address(self.data, path)
 
     def with_addresses(self, text: str, asking: str) -> str:
         """A command with addresses in place of the names of nodes, but for its first word.

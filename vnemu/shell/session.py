@@ -10,6 +10,7 @@ from vnemu.errors import ExperimentFailed, InputError, MissingCapability, Proble
 from vnemu.schema.said import entry_text
 from vnemu.schema.wording import instead_of
 from vnemu.sessions import client, pages, visit
+from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.shell.lines import Line, parse
 from vnemu.shell.names import Names
 from vnemu.shell.registry import COMMANDS
@@ -110,7 +111,8 @@ class Shell:
         Raises:
             VnemuError: what the lab answers.
         """
-        return visit.output_of(self.lab, self.names().node(node), argv)[1]
+        done = RemoteNode(self.lab, self.names().node(node)).run(*argv)
+        return done.stdout + done.stderr
 
     def _in_node(self, line: Line) -> int:
         names = self.names()

@@ -10,8 +10,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from vnemu.errors import ExperimentFailed, InputError
-from vnemu.sessions.client import opened
-from vnemu.sessions.visit import no_streams, output_of
+from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.shell.lines import Line, Misused, between
 from vnemu.shell.looking import table
 from vnemu.shell.names import Names
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 _AT_ONCE = 16
 _PATIENCE_S = 2
+_SLACK_S = 30
 _NO_PROGRAM = 127
 _IPERF_S = 5
 _READY_S = 3.0
@@ -103,10 +103,10 @@ def _ping(shell: Shell, names: Names, pairs: list[Pair]) -> int:
 
 def _answers(shell: Shell, names: Names, pair: Pair) -> bool:
     argv = ("ping", "-n", "-q", "-c1", f"-W{_PATIENCE_S}", names.address(pair[1]))
-    status, text = output_of(shell.lab, pair[0], argv)
-    if status == _NO_PROGRAM:
-        raise ExperimentFailed(f"{pair[0]}: {text.strip()}")
-    return status == 0
+    done = RemoteNode(shell.lab, pair[0]).run(*argv)
+    if done.returncode == _NO_PROGRAM:
+        raise ExperimentFailed(f"{pair[0]}: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 def rows_of(answers: Mapping[Pair, bool]) -> Iterator[list[str]]:
@@ -173,15 +173,13 @@ def _measured(
 ) -> dict[str, Any]:
     """What iperf3 says at its end, of a server that is there as long as it takes."""
     address = shell.names().address(other)
-    request = {"ask": "exec", "node": other, "argv": ["iperf3", "-s", "-1", "-p", str(_PORT)]}
-    client = ("iperf3", "-J", "-c", address, "-p", str(_PORT), "-t", str(seconds), *more)
-    with no_streams() as streams:
-        server = opened(shell.lab, request, streams)
-    with server.socket:
+    port = ("-p", str(_PORT))
+    client = ("iperf3", "-J", "-c", address, *port, "-t", str(seconds), *more)
+    with RemoteNode(shell.lab, other).start("iperf3", "-s", "-1", *port):
         until = time.monotonic() + _READY_S
         while True:
-            _, text = output_of(shell.lab, one, client)
-            found = _told(text)
+            done = RemoteNode(shell.lab, one).run(*client, timeout=seconds + _SLACK_S)
+            found = _told(done.stdout + done.stderr)
             error = found.get("error")
             if error is None:
                 return dict(found["end"])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vnemu.sessions import client, pages
-from vnemu.sessions.visit import output_of
+from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.shell.lines import Line, between
 from vnemu.shell.registry import COMMANDS, LOOK
 
@@ -83,7 +83,7 @@ def _node(shell: Shell, word: str) -> Callable[[], list[str]]:
     def look() -> list[str]:
         lines = [path]
         for title, argv in questions.items():
-            found = output_of(shell.lab, path, argv)[1].splitlines()
+            found = RemoteNode(shell.lab, path).run(*argv).stdout.splitlines()
             lines += ["", title, *(f"  {text.rstrip()}" for text in found)] if found else []
         return lines
 

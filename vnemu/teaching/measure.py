@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from vnemu.drivers.programs import program
 from vnemu.errors import InputError
 from vnemu.schema.teaching import FlowsDoc, MeasuredFlowDoc, MeasuredOutageDoc, OutagesDoc
+from vnemu.sessions.remote import RemoteLab
+from vnemu.sessions.remote_programs import RemoteProgram
 from vnemu.teaching.network import Network
-from vnemu.teaching.visits import Visit
 from vnemu.traffic.ping import Ledger
 from vnemu.units import Rate
 
@@ -23,17 +25,17 @@ _WARM_UP_S = 1.0
 _LISTENING = "Server listening"
 _PATIENCE_S = 10.0
 _LOOK_S = 0.01
+_SHOWN = 200
 _BEFORE_S = 0.4
 _AFTER_S = 0.3
 
 
-def answers_ping(network: Network, source: str, address: str, pings: int = 1) -> bool:
+def answers_ping(lab: RemoteLab, source: str, address: str, pings: int = 1) -> bool:
     """Whether one of some pings is answered, each within a second."""
-    argv = ("-n", "-c", str(pings), "-i", "0.2", "-W", "1", address)
-    return network.run(source, program("ping"), *argv).status == 0
+    return lab.ping(source, address, pings, interval_s=0.2).received > 0
 
 
-def goodput(network: Network, doc: FlowsDoc) -> list[Rate]:
+def goodput(lab: RemoteLab, doc: FlowsDoc) -> list[Rate]:
     """What each flow carries, seen by its receiver, while all of them send.
 
     Raises:
@@ -42,8 +44,7 @@ def goodput(network: Network, doc: FlowsDoc) -> list[Rate]:
     seconds = _WARM_UP_S + doc.for_.seconds
     with ExitStack() as stack:
         flows = [
-            _Flow(network, flow, _FIRST_PORT + number, stack)
-            for number, flow in enumerate(doc.flows)
+            _Flow(lab, flow, _FIRST_PORT + number, stack) for number, flow in enumerate(doc.flows)
         ]
         for flow in flows:
             flow.send(seconds)
@@ -53,36 +54,35 @@ def goodput(network: Network, doc: FlowsDoc) -> list[Rate]:
 class _Flow:
     """An iperf3 server and its client."""
 
-    def __init__(self, network: Network, doc: MeasuredFlowDoc, port: int, stack: ExitStack) -> None:
-        self._network, self._doc, self._port, self._stack = network, doc, port, stack
+    def __init__(self, lab: RemoteLab, doc: MeasuredFlowDoc, port: int, stack: ExitStack) -> None:
+        self._lab, self._doc, self._stack = lab, doc, stack
         self._iperf3 = (program("iperf3"), "-p", str(port))
         argv = (*self._iperf3, "-s", "-1", "-i", "0.5", "--forceflush")
-        self._server = stack.enter_context(network.visit(doc.to, *argv))
+        self._server = stack.enter_context(lab[doc.to].start(*argv))
         self._until_listening()
 
     def _until_listening(self) -> None:
         until = time.monotonic() + _PATIENCE_S
         while _LISTENING not in self._server.output:
             if time.monotonic() > until or "error" in self._server.output:
-                raise InputError(
-                    f"no iperf3 server in {self._doc.to}: {self._server.output[-200:]}"
-                )
+                said = self._server.output[-_SHOWN:]
+                raise InputError(f"no iperf3 server in {self._doc.to}: {said}")
             time.sleep(_LOOK_S)
 
     def send(self, seconds: float) -> None:
         """Start the client."""
-        address = self._network.address(self._doc.to, None)
+        address = self._lab.address(self._doc.to)
         argv = ("-c", address, "-t", str(round(seconds + 0.5)), "--connect-timeout", "3000", "-J")
-        self._client: Visit = self._stack.enter_context(
-            self._network.visit(self._doc.from_, *self._iperf3, *argv)
+        self._client: RemoteProgram = self._stack.enter_context(
+            self._lab[self._doc.from_].start(*self._iperf3, *argv)
         )
 
     def received(self, seconds: float) -> Rate:
         """What came in after the warm-up, on average."""
         done = self._client.wait(seconds + _PATIENCE_S)
-        if done.status:
+        if done.returncode:
             raise InputError(f"no flow from {self._doc.from_} to {self._doc.to}: {_reason(done)}")
-        with suppress(TimeoutError):
+        with suppress(subprocess.TimeoutExpired):
             self._server.wait(_PATIENCE_S)
         rates = list(_intervals(self._server.output))
         if not rates:
@@ -90,10 +90,10 @@ class _Flow:
         return Rate(round(sum(rates) / len(rates)))
 
 
-def _reason(done: Any) -> str:
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
     with suppress(ValueError):
-        return str(json.loads(done.output).get("error", "unknown"))
-    return done.output.strip()[-200:] or f"status {done.status}"
+        return str(json.loads(done.stdout).get("error", "unknown"))
+    return (done.stdout + done.stderr).strip()[-_SHOWN:] or f"status {done.returncode}"
 
 
 _UNITS = {"bits/sec": 1.0, "Kbits/sec": 1e3, "Mbits/sec": 1e6, "Gbits/sec": 1e9}
@@ -152,10 +152,10 @@ def outages(network: Network, doc: OutagesDoc) -> list[Loss]:
     if doc.quiet is not None:
         time.sleep(max(0.0, doc.quiet.seconds - network.quiet_s))
     with ExitStack() as stack:
-        streams = [stack.enter_context(_pinging(network, o, doc)) for o in doc.outages]
+        streams = [stack.enter_context(_pinging(network.lab, o, doc)) for o in doc.outages]
         time.sleep(_BEFORE_S)
-        for wanted, (visit, _) in zip(doc.outages, streams, strict=True):
-            if "time=" not in visit.output:
+        for wanted, (pings, _) in zip(doc.outages, streams, strict=True):
+            if "time=" not in pings.output:
                 raise InputError(f"{wanted.from_} does not reach {wanted.to} before the change")
         with _changed(network, doc):
             time.sleep(doc.for_.seconds)
@@ -165,14 +165,14 @@ def outages(network: Network, doc: OutagesDoc) -> list[Loss]:
 
 @contextmanager
 def _changed(network: Network, doc: OutagesDoc) -> Iterator[None]:
-    network.do(doc.when[0])  # if it is refused, there is nothing to take back
+    network.lab.do(doc.when[0])  # if it is refused, there is nothing to take back
     try:
         for text in doc.when[1:]:
-            network.do(text)
+            network.lab.do(text)
         yield
     finally:
         for text in doc.afterwards:
-            network.do(text)
+            network.lab.do(text)
 
 
 Finish = Callable[[], Loss]
@@ -180,19 +180,19 @@ Finish = Callable[[], Loss]
 
 @contextmanager
 def _pinging(
-    network: Network, wanted: MeasuredOutageDoc, doc: OutagesDoc
-) -> Iterator[tuple[Visit, Finish]]:
+    lab: RemoteLab, wanted: MeasuredOutageDoc, doc: OutagesDoc
+) -> Iterator[tuple[RemoteProgram, Finish]]:
     interval = doc.interval.seconds
-    address = network.address(wanted.to, wanted.version)
+    address = lab.address(wanted.to, wanted.version)
     argv = (program("ping"), "-n", "-D", "-i", f"{interval:g}", address)
-    with network.visit(wanted.from_, *argv) as visit:
+    with lab[wanted.from_].start(*argv) as pings:
 
         def finish() -> Loss:
-            visit.interrupt()
+            pings.signal(signal.SIGINT)
             loss = Loss(interval)
             ledger = Ledger(interval, loss.take)
-            for line in visit.wait(_PATIENCE_S).output.splitlines():
+            for line in pings.wait(_PATIENCE_S).stdout.splitlines():
                 ledger.line(line.encode())
             return loss
 
-        yield visit, finish
+        yield pings, finish

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vnemu.errors import InputError
+from vnemu.errors import ExperimentFailed, InputError
 from vnemu.schema.teaching import (
     AnswerDoc,
     CheckDoc,
@@ -31,6 +32,7 @@ from vnemu.teaching.network import Network
 from vnemu.units import Rate
 
 _AGAIN_S = 0.2
+_PATIENCE_S = 20.0
 _SHOWN = 200
 _PINGS = 3  # all of which are lost where nobody can be reached
 
@@ -99,9 +101,9 @@ def _verdict(asked: Asked, check: CheckDoc, title: str, *, patient: bool) -> Ver
     while True:
         try:
             met, saw, expected = _LOOKERS[type(check)](asked, check)
-        except InputError as error:
+        except (InputError, ExperimentFailed) as error:
             met, saw, expected = False, str(error), _expected(check)
-        except TimeoutError:
+        except subprocess.TimeoutExpired:
             met, saw, expected = False, "a command that did not end in time", _expected(check)
         if met or time.monotonic() > until:
             return Verdict(title, met, saw, expected, "" if met else look)
@@ -163,8 +165,8 @@ def _expected(check: CheckDoc) -> str:
 
 def _reach(asked: Asked, check: ReachDoc) -> Found:
     source, target = check.reach
-    address = asked.network.address(target, check.version)
-    met = answers_ping(asked.network, source, address)
+    address = asked.network.lab.address(target, check.version)
+    met = answers_ping(asked.network.lab, source, address)
     return met, f"{'answers' if met else 'no answer'} to ping {address}", "answers"
 
 
@@ -173,10 +175,10 @@ def _reach_all(asked: Asked, check: ReachAllDoc) -> Found:
 
     network = asked.network
     nodes = network.nodes_of(check.reach_all)
-    addresses = {node: network.address(node, check.version) for node in nodes}
+    addresses = {node: network.lab.address(node, check.version) for node in nodes}
     pairs = [(one, other) for one in nodes for other in nodes if one != other]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda p: answers_ping(network, p[0], addresses[p[1]]), pairs))
+        found = list(pool.map(lambda p: answers_ping(network.lab, p[0], addresses[p[1]]), pairs))
     silent = [f"{a} to {b}" for (a, b), met in zip(pairs, found, strict=True) if not met]
     of = f"of {len(pairs)} pairs"
     if not silent:
@@ -187,27 +189,26 @@ def _reach_all(asked: Asked, check: ReachAllDoc) -> Found:
 
 def _unreachable(asked: Asked, check: UnreachableDoc) -> Found:
     source, target = check.unreachable
-    address = asked.network.address(target, check.version)
-    met = not answers_ping(asked.network, source, address, _PINGS)
+    address = asked.network.lab.address(target, check.version)
+    met = not answers_ping(asked.network.lab, source, address, _PINGS)
     return met, f"{'no answer' if met else 'answers'} to ping {address}", "no answer"
 
 
 def _route(asked: Asked, check: RouteDoc) -> Found:
     source, target = check.route
-    address = asked.network.address(target, check.version)
-    saw = asked.network.next_hop(source, address)
-    return saw == check.via, f"{saw} (to {address})", check.via
+    saw = asked.network.next_hop(source, target, check.version)
+    return saw == check.via, saw, check.via
 
 
 def _path(asked: Asked, check: PathDoc) -> Found:
     source, target = check.path
-    saw = asked.network.path(source, target, check.version)
+    saw = asked.network.lab.path(source, target, check.version)
     wanted = [source, *check.through, target]
     return saw == wanted, " - ".join(saw), " - ".join(wanted)
 
 
 def _flows(asked: Asked, check: FlowsDoc) -> Found:
-    rates = goodput(asked.network, check)
+    rates = goodput(asked.network.lab, check)
     met = all(
         (flow.at_least is None or rate >= flow.at_least)
         and (flow.at_most is None or rate <= flow.at_most)
@@ -283,7 +284,8 @@ def _shows(asked: Asked, check: ShowsDoc) -> Found:
     from vnemu.drivers.programs import find
 
     name, *more = check.command
-    output = asked.network.run(check.shows, find(name) or name, *more).output
+    done = asked.network.lab[check.shows].run(find(name) or name, *more, timeout=_PATIENCE_S)
+    output = done.stdout + done.stderr
     met = re.search(check.match, output) is not None
     saw = " / ".join(line.strip() for line in output.splitlines() if line.strip())
     return met, f"{saw[:_SHOWN]}…" if saw[_SHOWN:] else saw, f"something like {check.match}"

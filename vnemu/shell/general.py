@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -102,13 +104,25 @@ def _shell(shell: Shell, line: Line) -> int:
     return shell.execute(path, login_shell(path))
 
 
-@COMMANDS.command("xterm NODE", SHELL, "node")
+@COMMANDS.command("xterm NODE...", SHELL, "node")
 def _xterm(shell: Shell, line: Line) -> int:
-    """Says how to have a shell in a node in another window."""
-    (word,) = between(line.words, 1)
-    path = shell.names().node(word)
-    print(f"in another window: vnemu shell {shell.lab} {path}; in this one: {word}")
+    """A shell in a node in a window of its own; without a display it says what to type there."""
+    words = between(line.words, 1, len(line.words))
+    paths = list(map(shell.names().node, words))
+    xterm = shutil.which("xterm") if os.environ.get("DISPLAY") else None
+    for path in paths:
+        if xterm:
+            _open_window(xterm, shell.lab, path)
+        else:
+            print(f"in another window: vnemu shell {shell.lab} {path}; in this one: {path}")
     return 0
+
+
+def _open_window(xterm: str, lab: str, path: str) -> None:
+    """It outlives this shell, and ends with the lab."""
+    command = [xterm, "-T", path, "-e", sys.executable, "-m", "vnemu", "shell", lab, path]
+    nothing = subprocess.DEVNULL
+    subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
 
 
 @COMMANDS.command("help [COMMAND]", SHELL, "command")

@@ -12,7 +12,15 @@ import pytest
 
 from vnemu.errors import InputError, MissingCapability, VnemuError
 from vnemu.pytest_plugin.wanted import Wanted, failed, wanted_by
-from vnemu.sessions import client, questions, remote, remote_nodes, remote_verbs
+from vnemu.sessions import (
+    client,
+    lookup,
+    questions,
+    remote,
+    remote_nodes,
+    remote_programs,
+    remote_verbs,
+)
 from vnemu.sessions.launch import up
 from vnemu.sessions.remote import RemoteLab
 from vnemu.sessions.remote_nodes import RemoteNode
@@ -26,7 +34,10 @@ def _is_told(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
 
 # pytest asks the modules of a traceback's frames. Where an error was raised on purpose, those
 # of the test are enough.
-for _module in (client, questions, remote, remote_nodes, remote_verbs):
+for _module in (
+    *(client, lookup, questions, remote),
+    *(remote_nodes, remote_programs, remote_verbs),
+):
     _module.__dict__["__tracebackhide__"] = _is_told
 
 

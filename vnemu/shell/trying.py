@@ -119,11 +119,12 @@ def rows_of(answers: Mapping[Pair, bool]) -> Iterator[list[str]]:
 
 @COMMANDS.command("iperf [A B] [TIME]", TRY, "node,node,time")
 def _iperf(shell: Shell, line: Line) -> int:
-    """The TCP rate from one node to another; default: the first and the last, for 5s."""
+    """The TCP rate between two nodes, one way and back; default: first and last, 5s each."""
     words, seconds = with_time(line.words)
     one, other = _two(shell.names(), between(words, 0, 2))
-    found = _measured(shell, one, other, seconds, ())
-    print(f"{one} -> {other}: {_rate(found['sum_received'])} TCP in {seconds} s")
+    for source, target in ((one, other), (other, one)):
+        found = _measured(shell, source, target, seconds, ())
+        print(f"{source} -> {target}: {_rate(found['sum_received'])} TCP in {seconds} s")
     return 0
 
 
@@ -173,7 +174,9 @@ def _measured(
 ) -> dict[str, Any]:
     """What iperf3 says at its end, of a server that is there as long as it takes."""
     address = shell.names().address(other)
-    request = {"ask": "exec", "node": other, "argv": ["iperf3", "-s", "-1", "-p", str(_PORT)]}
+    # A router answers datagrams from any of its addresses, unless it is told which.
+    argv = ["iperf3", "-s", "-1", "-p", str(_PORT), "-B", address]
+    request = {"ask": "exec", "node": other, "argv": argv}
     client = ("iperf3", "-J", "-c", address, "-p", str(_PORT), "-t", str(seconds), *more)
     with no_streams() as streams:
         server = opened(shell.lab, request, streams)

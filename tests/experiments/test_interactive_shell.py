@@ -211,6 +211,13 @@ class TestPrivate:
         options = ("--kernel", "private", "--name", "inner")
         terminal = on_terminal("up", str(LAB), *options)
         session(terminal, "inner", reshape="delay=5ms")
+        terminal.type("record inner.yaml\r")
+        terminal.expect("recording to inner.yaml")
+        terminal.type("traffic start a/c1 a/c2 for 2s\r")
+        terminal.expect("flow-1: a/c1 -> a/c2, tcp")
         terminal.type("quit\r")
+        terminal.expect("recorded inner.yaml")
         assert terminal.end() == 0
         assert labs.names() == []
+        recorded = (labs.host.folder / "inner.yaml").read_text()
+        assert "- {name: flow-1, from: a/c1, to: a/c2, tcp: {}, start: " in recorded

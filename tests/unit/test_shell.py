@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +11,17 @@ import pytest
 import typer
 import yaml
 
+from tests.inspected import TOPOLOGIES, seen
 from vnemu.cli import verbs
-from vnemu.embedding.strategies import embed
 from vnemu.errors import ExperimentFailed, InputError
-from vnemu.model.resolve import resolve
-from vnemu.plan.explain import described
-from vnemu.schema.load import load_topology
+from vnemu.schema.document import Document
 from vnemu.schema.now import read_now
 from vnemu.schema.said import entry_text
 from vnemu.sessions import client, pages, visit
-from vnemu.sessions.inspection import limits_of
 from vnemu.shell import loop, watching
 from vnemu.shell.changing import link_entries
 from vnemu.shell.completion import complete
+from vnemu.shell.flows import flow_of
 from vnemu.shell.forms import FORMS, entry_of
 from vnemu.shell.lines import Line, Misused, parse
 from vnemu.shell.names import Names
@@ -32,25 +29,6 @@ from vnemu.shell.registry import COMMANDS
 from vnemu.shell.saving import remarks_on, save
 from vnemu.shell.session import Shell
 from vnemu.shell.trying import pairs_of, rows_of, udp_rate, with_time
-
-TOPOLOGIES = Path(__file__).parents[2] / "topologies"
-
-
-def seen(file: str) -> dict[str, Any]:
-    """A topology as a lab of it shows itself."""
-    topology = resolve(load_topology(TOPOLOGIES / file, ()))
-    data = json.loads(json.dumps(described(topology, embed(topology))))
-    for path, node in data["nodes"].items():
-        os = topology.nodes[path].os
-        limits = limits_of(topology.nodes[path].resources)
-        node |= {"state": "running", "pid": 1, "limits": limits}
-        node |= {"daemon": os.daemon, "protocols": list(os.protocols)}
-    for link in data["links"].values():
-        link |= {"carrier": True, "cut": []}
-    routers = {name: [r.path for r in vn.routers] for name, vn in topology.networks.items()}
-    networks = {name: {"state": "running", "routers": paths} for name, paths in routers.items()}
-    data |= {"networks": networks, "failed": {"machines": [], "links": []}}
-    return {**data, "lab": {"file": str(TOPOLOGIES / file)}}
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +237,29 @@ class TestReaching:
             udp_rate("fast")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("a/c1 a/c2", {}),
+        ("a/c1 c2 tcp", {}),
+        ("up a/c1 a/c2 parallel 4", {"name": "up", "tcp": {"parallel": 4}}),
+        ("a/c1 a/c2 congestion bbr ip 6", {"tcp": {"congestion": "bbr"}, "ip": 6}),
+        ("a/c1 a/c2 udp 1mbit for 5s", {"udp": {"rate": "1mbit"}, "lasting": "5s"}),
+    ],
+)
+def test_what_traffic_says(two: Names, words: str, said: dict[str, Any]) -> None:
+    found = {key: value for key, value in flow_of(words.split(), two).items() if value is not None}
+    assert found == {"start": "a/c1", "to": "a/c2", **said}
+
+
+@pytest.mark.parametrize(
+    "words", ["", "a/c1", "a b c d", "a/c1 a/c2 udp", "a/c1 a/c2 ip six", "a/c1 a/c2 udp 1mbit x y"]
+)
+def test_traffic_that_is_written_wrongly(two: Names, words: str) -> None:
+    with pytest.raises(Misused):
+        flow_of(words.split(), two)
+
+
 def test_what_is_watched() -> None:
     def counted(time: float, octets: int, packets: int, drops: int) -> dict[str, Any]:
         found = {"bytes": octets, "packets": packets, "drops": drops, "backlog": 3000}
@@ -281,6 +282,14 @@ class TestSaving:
         save(seen(file), out, ["as it was"])
         assert out.read_text().startswith("# as it was\nname: ")
         assert [path.name for path in tmp_path.iterdir()] == ["saved.yaml"]
+
+    def test_of_an_experiment_with_its_topology_in_it(self, tmp_path: Path) -> None:
+        data = seen("wowkivs2009.yaml")
+        inline = Document.read(TOPOLOGIES / "wowkivs2009.yaml").data
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump({"topology": inline, "duration": "1s"}))
+        save({**data, "lab": {"file": str(file)}}, tmp_path / "saved.yaml", [])
+        assert yaml.safe_load((tmp_path / "saved.yaml").read_text())["name"] == data["name"]
 
     def test_files_beside_it_are_not_taken_along(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="a topology file cannot say what runs"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -193,8 +194,32 @@ def events(
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def record(
+    lab: LabName,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file to write.")],
+) -> None:
+    """Record what happens in a running lab as an experiment, which vnemu run repeats.
+
+    Changes and traffic are in it, whoever makes them, until Ctrl-C or the lab ends.
+
+    Example: [bold]vnemu record LAB session.yaml[/]
+    """
+    from vnemu.cli.progress import say
+    from vnemu.shell.loop import end_in_order
+    from vnemu.shell.recording import Recorder
+
+    end_in_order()
+    recorder = Recorder.begin(lab, file)
+    say(f"records lab '{lab}' until Ctrl-C; next: vnemu run {file}")
+    try:
+        with suppress(KeyboardInterrupt):
+            recorder.wait()
+    finally:
+        recorder.finish()
+
+
 def register(app: typer.Typer) -> None:
     """Make these functions commands."""
-    for function in (up, ps, inspect, down, attach, shell, logs, events):
+    for function in (up, ps, inspect, down, attach, shell, logs, events, record):
         app.command()(function)
     app.command("exec", context_settings={"allow_interspersed_args": False})(execute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from vnemu.errors import InputError, Problem
+from vnemu.experiments.flows import wrong_ends
 from vnemu.experiments.timeline import Timeline
 from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
@@ -118,27 +119,8 @@ class _Checker:
             self._check_times(flow, ("traffic", index))
 
     def _check_ends(self, entry: FlowDoc | ProbeDoc, where: Where) -> None:
-        nodes = self._topology.nodes
-        known = [
-            self._known(end, nodes, "node", (*where, key))
-            for key, end in (("from", entry.from_), ("to", entry.to))
-        ]
-        if not all(known):
-            return
-        source, target = nodes[entry.from_], nodes[entry.to]
-        if source.network != target.network:
-            self._report(
-                where,
-                f"'{entry.name}' leads from network {source.network} to {target.network}",
-                "networks do not reach each other: choose two nodes of one",
-            )
-        elif source is target:
-            self._report(
-                where, f"'{entry.name}' leads from {source.path} to itself", "choose another"
-            )
-        versions = self._topology.networks[target.network].versions
-        if entry.ip is not None and entry.ip not in versions:
-            self._report((*where, "ip"), f"network {target.network} has no IPv{entry.ip}")
+        for path, message, hint in wrong_ends(self._topology, entry):
+            self._report((*where, *path), message, hint)
 
     def _check_times(self, flow: FlowDoc, where: Where) -> None:
         stop = flow.stop or self._doc.duration

@@ -7,21 +7,21 @@ event that cannot be admitted is found with its line, not after twenty seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from vnemu.embedding.mapping import Direction, Mapping, has_carrier, passing
 from vnemu.embedding.shares import Demand, ideal_rates
 from vnemu.embedding.strategies import embed
 from vnemu.experiments.check import check
+from vnemu.experiments.flows import address_of, flow_spec, version_of
 from vnemu.experiments.timeline import Entry, Event, rehearse, timeline_of
 from vnemu.model.overlay import Topology
 from vnemu.model.resolve import resolve
 from vnemu.routing.configuration import check_texts
 from vnemu.routing.shortest import cheapest
 from vnemu.routing.static import trace
-from vnemu.schema.experiment import ExperimentDoc, FlowDoc, ProbeDoc
+from vnemu.schema.experiment import ExperimentDoc, ProbeDoc
 from vnemu.schema.load import LoadedExperiment
-from vnemu.traffic.iperf3 import FIRST_PORT, FlowSpec, full_datagram
+from vnemu.traffic.iperf3 import FIRST_PORT, FlowSpec
 from vnemu.traffic.ping import ProbeSpec
 from vnemu.traffic.stream import StreamSpec
 from vnemu.verbs.state import State
@@ -123,8 +123,7 @@ def prepare(loaded: LoadedExperiment, time_scale: float = 1.0) -> Experiment:
     later = rehearse(loaded, State(topology, mapping), timeline)
     doc = loaded.doc
     duration = doc.duration.seconds * time_scale
-    ports: dict[str, int] = {}
-    flows = tuple(_flow(topology, flow, duration, time_scale, ports) for flow in doc.traffic)
+    flows = tuple(_flows(topology, doc, duration, time_scale))
     return Experiment(
         name=doc.name or loaded.name,
         topology=topology,
@@ -143,55 +142,32 @@ def prepare(loaded: LoadedExperiment, time_scale: float = 1.0) -> Experiment:
     )
 
 
-def _version(topology: Topology, node: str, wanted: Literal[4, 6] | None) -> Literal[4, 6]:
-    if wanted is not None:
-        return wanted
-    return 4 if 4 in topology.networks[topology.nodes[node].network].versions else 6
-
-
-def _address(topology: Topology, node: str, version: int) -> str:
-    return str(next(a.ip for a in topology.nodes[node].addresses if a.version == version))
-
-
-def _flow(
-    topology: Topology, doc: FlowDoc, duration: float, scale: float, ports: dict[str, int]
-) -> FlowSpec:
-    version = _version(topology, doc.to, doc.ip)
-    port = ports.get(doc.to, FIRST_PORT)
-    ports[doc.to] = port + 1
-    length = doc.udp.length.bytes if doc.udp and doc.udp.length else full_datagram(version)
-    return FlowSpec(
-        name=doc.name,
-        source=doc.from_,
-        target=doc.to,
-        address=_address(topology, doc.to, version),
-        nic=topology.nodes[doc.to].nics[0].name,
-        protocol="udp" if doc.udp else "tcp",
-        version=version,
-        port=port,
-        start=doc.start.seconds * scale,
-        stop=min(doc.stop.seconds * scale, duration) if doc.stop else duration,
-        rate=doc.udp.rate.bps if doc.udp else None,
-        length=length,
-        parallel=doc.tcp.parallel if doc.tcp else 1,
-        congestion=doc.tcp.congestion if doc.tcp else None,
-    )
+def _flows(topology: Topology, doc: ExperimentDoc, duration: float, scale: float) -> list[FlowSpec]:
+    """The flows; those to one node have a port each."""
+    ports: dict[str, int] = {}
+    flows = []
+    for flow in doc.traffic:
+        port = ports.get(flow.to, FIRST_PORT)
+        ports[flow.to] = port + 1
+        stop = min(flow.stop.seconds * scale, duration) if flow.stop else duration
+        flows.append(flow_spec(topology, flow, port, flow.start.seconds * scale, stop))
+    return flows
 
 
 def _probe(topology: Topology, doc: ProbeDoc) -> ProbeSpec:
-    version = _version(topology, doc.to, doc.ip)
-    address = _address(topology, doc.to, version)
+    version = version_of(topology, doc.to, doc.ip)
+    address = address_of(topology, doc.to, version)
     return ProbeSpec(doc.name, doc.from_, doc.to, address, version, doc.every.seconds)
 
 
 def _stream(topology: Topology, doc: ProbeDoc) -> StreamSpec:
-    version = _version(topology, doc.to, doc.ip)
+    version = version_of(topology, doc.to, doc.ip)
     return StreamSpec(
         name=doc.name,
         source=doc.from_,
         target=doc.to,
-        source_address=_address(topology, doc.from_, version),
-        target_address=_address(topology, doc.to, version),
+        source_address=address_of(topology, doc.from_, version),
+        target_address=address_of(topology, doc.to, version),
         version=version,
         interval=doc.every.seconds,
         size=doc.udp.size.bytes if doc.udp else 0,

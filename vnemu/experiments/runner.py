@@ -246,6 +246,9 @@ class _Run:
 
     def _starter(self, flow: Flow) -> Callable[[], None]:
         def start() -> None:
+            if flow.has_ended:  # its target was stopped before, and runs again
+                flow.listen()
+                flow.wait_ready()
             flow.start(flow.spec.stop - self._clock())
             self._running[flow.spec.name] = flow
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from vnemu.events import Event, Note
 
-Kind = Literal["state", "note", "change", "refused", "ended"]
+Kind = Literal["state", "note", "change", "refused", "ended", "traffic"]
 Record = dict[str, Any]
 _KEPT = 10_000
 _LOOK_S = 0.5
@@ -41,6 +41,11 @@ class Journal:
             record = {"number": self._count, "time": time.time(), "kind": kind, "text": text}
             self._records.append({**record, **more})
             self._told.notify_all()
+
+    @property
+    def count(self) -> int:
+        """How many there have been: the number of the last."""
+        return self._count
 
     def records(self) -> list[Record]:
         """All that is kept."""

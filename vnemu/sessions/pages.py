@@ -121,3 +121,31 @@ def logs(found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for node, programs in found.items():
         for program, text in programs.items():
             yield f"==> {node} {program} <==\n{text}"
+
+
+def flows(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each flow, below one with the names of the columns."""
+    head = ["NAME", "FROM", "TO", "KIND", "SINCE", "GOODPUT", "STATE"]
+    return aligned([head, *map(_flow, found)])
+
+
+def _flow(flow: Mapping[str, Any]) -> list[str]:
+    since = time.strftime("%H:%M:%S", time.localtime(flow["since"]))
+    rate = flow["goodput_mbit"]
+    goodput = "-" if rate is None else f"{rate:.2f}mbit"
+    state = ": ".join(filter(None, (flow["state"], flow["why"])))
+    return [flow["name"], flow["from"], flow["to"], flow_kind(flow), since, goodput, state]
+
+
+def flow_kind(flow: Mapping[str, Any]) -> str:
+    """What is sent, such as ``udp 10mbit``.
+
+    Parameters:
+        flow: as an entry of ``traffic:``.
+    """
+    version = f" ipv{flow['ip']}" if "ip" in flow else ""
+    if "udp" in flow:
+        return f"udp {flow['udp']['rate']}{version}"
+    tcp = flow["tcp"]
+    parallel = f" x{tcp['parallel']}" if tcp.get("parallel", 1) > 1 else ""
+    return f"tcp{parallel}{' ' + tcp['congestion'] if 'congestion' in tcp else ''}{version}"

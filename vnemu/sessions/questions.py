@@ -8,7 +8,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ _LOOK_S = 0.1
 _MOST_HOPS = 64
 _UNTIL_HEARD_S = 5.0
 """Until a server that was started listens."""
+_SLACK_S = 30.0
 
 _COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _TIMES = re.compile(r"= [\d.]+/([\d.]+)/")
@@ -217,24 +217,39 @@ class Questions(ABC):
         Raises:
             ExperimentFailed: if iperf3 does not connect, with what it says.
         """
-        target = self.address(to)
-        iperf3 = program("iperf3")
-        command = [iperf3, "-c", target, "-t", str(seconds), "-J"]
-        with self[to].start(iperf3, "-s", "-1"):
-            try:
-                flow = partial(_received_mbit, self[start], command, seconds)
-                return self.wait_until(flow, _UNTIL_HEARD_S) or 0.0
-            except ExperimentFailed:
-                said = json.loads(self[start].run(*command).stdout or "{}").get("error", "")
-                raise ExperimentFailed(f"no flow from {start} to {to}: {said}") from None
+        received = self.iperf3(start, to, seconds)["sum_received"]
+        return float(received["bits_per_second"]) / 1e6
+
+    def iperf3(self, start: str, to: str, seconds: int, *more: str) -> dict[str, Any]:
+        """What iperf3 says at the end of one flow between two nodes (``end`` of its JSON).
+
+        Parameters:
+            more: options of its client, such as ``-u``.
+
+        Raises:
+            ExperimentFailed: if it does not connect, with what it says.
+        """
+        target, iperf3 = self.address(to), program("iperf3")
+        client = (iperf3, "-J", "-c", target, "-t", str(seconds), *more)
+        until = time.monotonic() + _UNTIL_HEARD_S
+        # A router answers datagrams from any of its addresses, unless it is told which.
+        with self[to].start(iperf3, "-s", "-1", "-B", target):
+            while True:
+                done = self[start].run(*client, timeout=seconds + _SLACK_S)
+                found = _told(done.stdout)
+                error = found.get("error")
+                if error is None:
+                    return dict(found["end"])
+                if "refused" not in error or time.monotonic() > until:
+                    raise ExperimentFailed(f"iperf3 from {start} to {to} ({target}): {error}")
+                time.sleep(_LOOK_S)
 
 
-def _received_mbit(node: RemoteNode, command: list[str], seconds: int) -> float | None:
-    done = node.run(*command, timeout=seconds + 30.0)
-    received = json.loads(done.stdout or "{}").get("end", {}).get("sum_received")
-    if not received:  # nobody listens yet
-        return None
-    return float(received["bits_per_second"]) / 1e6
+def _told(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {"error": text.strip() or "it said nothing"}
 
 
 def _target(data: Mapping[str, Any], to: str, version: int | None) -> str:

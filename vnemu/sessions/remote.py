@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from vnemu.sessions import client, lookup
 from vnemu.sessions.questions import Questions
+from vnemu.sessions.remote_flows import RemoteFlows
 from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.sessions.remote_verbs import Entry, RemoteVerbs
 
 
-class RemoteLab(RemoteVerbs, Questions):
+class RemoteLab(RemoteVerbs, RemoteFlows, Questions):
     """A running lab, found by its name: `vnemu.up` starts one, `vnemu.connect` finds one.
 
     It needs no capsule here and works in any thread, in notebooks, and in tests.

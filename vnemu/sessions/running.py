@@ -17,6 +17,8 @@ from vnemu.lab import Lab
 from vnemu.nodes import VirtualNode
 from vnemu.schema.entry import EntryDoc
 from vnemu.schema.now import networks_of, read_now, texts_of
+from vnemu.schema.said import written
+from vnemu.sessions.flows import Flows
 from vnemu.sessions.inspection import inspected
 from vnemu.sessions.journal import Journal
 from vnemu.verbs.state import State, Verb
@@ -37,6 +39,7 @@ class RunningLab:
         self.name = name
         self.journal = Journal()
         self.over = threading.Event()
+        self.flows = Flows(lambda: self.lab, self.journal)
         self._file = file
         self._kernel = kernel
         self._since = time.time()
@@ -55,6 +58,7 @@ class RunningLab:
     def end(self) -> None:
         """It is about to be taken down; a change that is being made is waited for."""
         self.over.set()
+        self.flows.close()
         with self._changing:
             self._lab = None
             if self._counters is not None:
@@ -99,7 +103,9 @@ class RunningLab:
     def inspect(self) -> dict[str, Any]:
         """All that it is at the moment, between two changes."""
         with self._changing:
-            return {**inspected(self.lab), "lab": self.about()}
+            found = inspected(self.lab)
+            journal = {"last": self.journal.count, "time": time.time()}
+            return {**found, "lab": self.about(), "journal": journal}
 
     def node(self, path: str) -> VirtualNode:
         """One of its VRs and hosts.
@@ -128,17 +134,20 @@ class RunningLab:
         verbs = [verb for doc in entries for verb in verbs_of(doc, _beside(doc, folder))]
         with self._changing:
             try:
-                return self._changed(verbs)
+                return self._changed(verbs, entries, folder)
             except VnemuError as error:
                 self.journal.add("refused", f"{_in_words(verbs)}: {error}")
                 raise
 
-    def _changed(self, verbs: Sequence[Verb]) -> dict[str, Any]:
+    def _changed(
+        self, verbs: Sequence[Verb], entries: Sequence[EntryDoc], folder: Path
+    ) -> dict[str, Any]:
         lab = self.lab
         begun = time.monotonic()
         lab.do(*verbs)
         took_ms = round((time.monotonic() - begun) * 1e3, 3)
-        self.journal.add("change", _in_words(verbs), took_ms=took_ms)
+        as_said = {"entries": [written(doc) for doc in entries], "folder": str(folder)}
+        self.journal.add("change", _in_words(verbs), took_ms=took_ms, **as_said)
         done = [str(verb) for verb in verbs]
         return {"done": done, "notes": list(lab.state.notes), "took_ms": took_ms}
 

@@ -85,6 +85,9 @@ class Server:
             "counters": lambda _: running.counters(),
             "do": partial(_do, running),
             "converge": lambda request: running.converge(float(request.get("within_s", 120.0))),
+            "traffic": lambda _: running.flows.listed(),
+            "start_traffic": lambda request: running.flows.start(_flow_in(request)),
+            "stop_traffic": lambda request: running.flows.stop(request.get("flow")),
             "logs": lambda request: running.logs(request.get("node")),
             "end": lambda _: running.over.set(),
         }
@@ -109,7 +112,10 @@ class Server:
         connection.send({"ok": {"status": program.wait()}})
 
 
-REQUESTS = ("about", "inspect", "counters", "do", "exec", "converge", "logs", "events", "end")
+REQUESTS = (
+    *("about", "inspect", "counters", "do", "exec", "converge"),
+    *("traffic", "start_traffic", "stop_traffic", "logs", "events", "end"),
+)
 
 
 def _do(running: RunningLab, request: Message) -> dict[str, Any]:
@@ -118,6 +124,13 @@ def _do(running: RunningLab, request: Message) -> dict[str, Any]:
         raise InputError("the request has no texts")
     folder = Path(text_of(request, "folder"))
     return running.do([str(text) for text in texts], folder, str(request.get("source", "")))
+
+
+def _flow_in(request: Message) -> dict[str, Any]:
+    flow = request.get("flow")
+    if not isinstance(flow, dict):
+        raise InputError("the request has no flow")
+    return flow
 
 
 def _close(descriptors: list[int]) -> None:

@@ -15,6 +15,8 @@ _VALUES = {
     "size": ("64mb", "256mb", "1gb", "none"),
     "value": ("none",),
     "up or down": ("up", "down"),
+    "start or stop": ("start", "stop"),
+    "of a flow": ("udp", "length", "parallel", "congestion", "ip", "for"),
 }
 
 

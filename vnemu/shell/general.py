@@ -101,6 +101,7 @@ def _shell(shell: Shell, line: Line) -> int:
     """A login shell in a node; its name alone does the same."""
     (word,) = between(line.words, 1)
     path = shell.names().node(word)
+    shell.note(line)
     return shell.execute(path, login_shell(path))
 
 

@@ -17,8 +17,9 @@ from vnemu.sessions import client, folder
 from vnemu.sessions.visit import on_terminal
 
 # Each of them makes the commands that are in it known.
-from vnemu.shell import changing, general, looking, saving, trying, watching  # noqa: F401
+from vnemu.shell import changing, flows, general, looking, saving, trying, watching  # noqa: F401
 from vnemu.shell.completion import complete
+from vnemu.shell.recording import end_recording
 from vnemu.shell.registry import COMMANDS
 from vnemu.shell.session import Shell
 
@@ -54,10 +55,18 @@ def converse(lab: str, complain: Complain) -> int:
     Raises:
         VnemuError: if there is no such lab, or a piped line failed.
     """
-    shell = Shell(lab)
     if not on_terminal():
-        shell.run_lines(sys.stdin, "<stdin>")
+        run_script(lab, sys.stdin, "<stdin>")
         return 0
+    shell = Shell(lab)
+    try:
+        return _converse(shell, complain)
+    finally:
+        end_recording(shell)
+
+
+def _converse(shell: Shell, complain: Complain) -> int:
+    lab = shell.lab
     session = _session(shell)
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(lab, session, ended), daemon=True).start()
@@ -100,7 +109,11 @@ def run_script(lab: str, lines: Iterable[str], source: str) -> None:
     Raises:
         VnemuError: with the place of the line that failed.
     """
-    Shell(lab).run_lines(lines, source)
+    shell = Shell(lab)
+    try:
+        shell.run_lines(lines, source)
+    finally:
+        end_recording(shell)
 
 
 def _carry_out(shell: Shell, line: str, complain: Complain) -> None:

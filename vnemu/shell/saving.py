@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,31 +55,61 @@ def save(data: Mapping[str, Any], file: Path, remarks: list[str]) -> None:
         InputError: if such a file cannot say what runs; then nothing is written.
     """
     from vnemu.experiments.resolved import as_text
-    from vnemu.model.resolve import resolve
-    from vnemu.schema.load import load_topology
 
-    base = load_topology(_origin(data), ())
-    document = topology_of(data, base, resolve(base))
+    document = topology_beside(data, file)
     text = "".join(f"# {remark}\n" for remark in remarks) + as_text(document)
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=file.absolute().parent, suffix=".yaml", encoding="utf-8"
-        ) as trial:
-            trial.write(text)
-            trial.flush()
-            _compare(data, Path(trial.name))
+    with writing(file):
         file.write_text(text, encoding="utf-8")
+
+
+def topology_beside(data: Mapping[str, Any], file: Path) -> Data:
+    """A topology of which a lab would be as this one is, as plain data.
+
+    Parameters:
+        data: the lab as ``inspect`` shows it.
+        file: what is to hold it.
+
+    Raises:
+        InputError: if a file cannot say what runs, or cannot be there.
+    """
+    from vnemu.experiments.resolved import as_text
+    from vnemu.model.resolve import resolve
+
+    base = _base(data)
+    document = topology_of(data, base, resolve(base))
+    with (
+        writing(file),
+        tempfile.NamedTemporaryFile(
+            "w", dir=file.absolute().parent, suffix=".yaml", encoding="utf-8"
+        ) as trial,
+    ):
+        trial.write(as_text(document))
+        trial.flush()
+        _compare(data, Path(trial.name))
+    return document
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """What the system refuses within is the user's affair.
+
+    Raises:
+        InputError: in place of an OSError.
+    """
+    try:
+        yield
     except OSError as error:
         raise InputError([Problem(str(file), f"cannot be written: {error.strerror}")]) from None
 
 
-def _origin(data: Mapping[str, Any]) -> Path:
-    """The topology file that the lab was of; of an experiment, the one that it names."""
+def _base(data: Mapping[str, Any]) -> Loaded[TopologyDoc]:
+    """The topology that the lab was of; of an experiment, the one that it runs on."""
     from vnemu.schema.document import Document
+    from vnemu.schema.load import load_experiment, load_topology
 
     file = Path(data["lab"]["file"])
-    named = Document.read(file).data.get("topology")
-    return file.parent / str(named) if named else file
+    is_experiment = "topology" in Document.read(file).data
+    return load_experiment(file).topology if is_experiment else load_topology(file)
 
 
 def remarks_on(data: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vnemu.errors import ExperimentFailed, InputError, MissingCapability, Problem, VnemuError
 from vnemu.schema.said import entry_text
@@ -13,7 +13,10 @@ from vnemu.sessions import client, pages, visit
 from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.shell.lines import Line, parse
 from vnemu.shell.names import Names
-from vnemu.shell.registry import COMMANDS
+from vnemu.shell.registry import COMMANDS, TRY
+
+if TYPE_CHECKING:
+    from vnemu.shell.recording import Recorder
 
 
 class Shell:
@@ -28,6 +31,7 @@ class Shell:
         self.network: str | None = None
         self.over = False
         self.sources: list[str] = []
+        self.recorder: Recorder | None = None
         self.known = self.names()
         self.scope: dict[str, Any] = {"do": self.do, "run": self.output}
 
@@ -55,9 +59,17 @@ class Shell:
             return 0
         if line.is_entry:
             return self.do(str(line))
-        if line.word in COMMANDS:
-            return COMMANDS[line.word](self, line)
-        return self._in_node(line)
+        command = COMMANDS.get(line.word)
+        if command is None:
+            return self._in_node(line)
+        if command.section == TRY:
+            self.note(line)
+        return command(self, line)
+
+    def note(self, line: Line) -> None:
+        """Let a recording say what it cannot repeat."""
+        if self.recorder is not None:
+            self.recorder.remark(str(line))
 
     def run_lines(self, lines: Iterable[str], source: str) -> None:
         """Do what lines say, up to the first that fails.
@@ -120,6 +132,7 @@ class Shell:
             hint = instead_of(line.word, [*COMMANDS, *names.nodes])
             raise InputError([Problem("", f"'{line.word}' is no command and no node", hint)])
         path = names.node(line.word)
+        self.note(line)
         if not line.rest:
             return self.execute(path, visit.login_shell(path))
         return self.execute(path, ["sh", "-c", names.with_addresses(line.rest, path)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
@@ -23,12 +21,8 @@ if TYPE_CHECKING:
 Pair = tuple[str, str]
 _AT_ONCE = 16
 _PATIENCE_S = 2
-_SLACK_S = 30
 _NO_PROGRAM = 127
 _IPERF_S = 5
-_READY_S = 3.0
-_LOOK_S = 0.1
-_PORT = 5201
 
 
 @COMMANDS.command("pingall [NETWORK|NODE...]", TRY, "node or network")
@@ -119,11 +113,12 @@ def rows_of(answers: Mapping[Pair, bool]) -> Iterator[list[str]]:
 
 @COMMANDS.command("iperf [A B] [TIME]", TRY, "node,node,time")
 def _iperf(shell: Shell, line: Line) -> int:
-    """The TCP rate from one node to another; default: the first and the last, for 5s."""
+    """The TCP rate between two nodes, one way and back; default: first and last, 5s each."""
     words, seconds = with_time(line.words)
     one, other = _two(shell.names(), between(words, 0, 2))
-    found = _measured(shell, one, other, seconds, ())
-    print(f"{one} -> {other}: {_rate(found['sum_received'])} TCP in {seconds} s")
+    for source, target in ((one, other), (other, one)):
+        found = _measured(shell, source, target, seconds, ())
+        print(f"{source} -> {target}: {_rate(found['sum_received'])} TCP in {seconds} s")
     return 0
 
 
@@ -171,25 +166,6 @@ def _rate(found: Mapping[str, Any]) -> str:
 def _measured(
     shell: Shell, one: str, other: str, seconds: int, more: Sequence[str]
 ) -> dict[str, Any]:
-    """What iperf3 says at its end, of a server that is there as long as it takes."""
-    address = shell.names().address(other)
-    port = ("-p", str(_PORT))
-    client = ("iperf3", "-J", "-c", address, *port, "-t", str(seconds), *more)
-    with RemoteNode(shell.lab, other).start("iperf3", "-s", "-1", *port):
-        until = time.monotonic() + _READY_S
-        while True:
-            done = RemoteNode(shell.lab, one).run(*client, timeout=seconds + _SLACK_S)
-            found = _told(done.stdout + done.stderr)
-            error = found.get("error")
-            if error is None:
-                return dict(found["end"])
-            if "refused" not in error or time.monotonic() > until:
-                raise ExperimentFailed(f"iperf3 from {one} to {other} ({address}): {error}")
-            time.sleep(_LOOK_S)
+    from vnemu.sessions.remote import RemoteLab
 
-
-def _told(text: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text))
-    except ValueError:
-        return {"error": text.strip() or "it said nothing"}
+    return RemoteLab(shell.lab).iperf3(one, other, seconds, *more)

@@ -25,7 +25,7 @@ _DIAG_ID = slice(4, 52)
 _DIAG_ANSWER = struct.Struct("=BBBBHH")
 _DIAG_ANSWER_SIZE = 72
 _ALL_STATES = 0xFFF
-_LISTEN = 10
+_ESTABLISHED, _LISTEN = 1, 10
 _BYTES_RECEIVED = 128
 _DATA_SEGMENTS_IN = 152
 
@@ -92,7 +92,14 @@ class TcpDiagnosis:
 
     def listening(self, port: int) -> bool:
         """Whether a server waits on `port`."""
-        return any(s.state == _LISTEN and s.local_port == port for s in self.sockets())
+        return self._count(_LISTEN, port) > 0
+
+    def connections(self, port: int) -> int:
+        """How many connections there are to `port`."""
+        return self._count(_ESTABLISHED, port)
+
+    def _count(self, state: int, port: int) -> int:
+        return sum(s.state == state and s.local_port == port for s in self.sockets())
 
     def close(self) -> None:
         """Let go of the socket."""

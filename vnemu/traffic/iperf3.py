@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeVar
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 FIRST_PORT = 5201
 _READY_SECONDS = 10.0
+_LOOK_SECONDS = 0.005
 _PATIENCE_SECONDS = 2.0
 
 _ETHERNET = 14
@@ -39,7 +40,7 @@ class FlowSpec:
         address, nic: the target's address, and the name of its NIC.
         rate: bit/s of payload, for UDP; None for greedy TCP.
         length: bytes of payload of a datagram.
-        start, stop: seconds after the experiment's start.
+        start, stop: seconds after the experiment's start; an infinite stop: none.
     """
 
     name: str
@@ -96,34 +97,43 @@ class Flow:
     Parameters:
         source, target: the nodes at its ends.
         log: where iperf3's own words go: the client's here, the server's beside it.
+        every: seconds between two lines there; 0: only how it began and ended.
     """
 
-    def __init__(self, spec: FlowSpec, source: Node, target: Node, log: Path) -> None:
+    def __init__(
+        self, spec: FlowSpec, source: Node, target: Node, log: Path, every: int = 1
+    ) -> None:
         self.spec = spec
         self.counter: Counter | None = None
         self._iperf3 = program("iperf3")
         self._source = source
         self._target = target
         self._log = log
+        self._every = str(every)
         self._server: subprocess.Popen[bytes] | None = None
         self._client: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> None:
-        """Start the server and its counter; `wait_ready` says when it listens."""
-        self._server = self._start(
-            self._target, self._log.with_suffix(".server.log"), ["-s", "-1", "-i", "1"]
-        )
-        self.counter = self._target.inside(self._new_counter)
+        """Start the server, again too, and its counter; `wait_ready` says when it listens."""
+        # A router answers datagrams from any of its addresses, unless it is told which.
+        arguments = ["-s", "-1", "-B", self.spec.address]
+        self._server = self._start(self._target, self._server_log, arguments)
+        if self.counter is None:
+            self.counter = self._target.inside(self._new_counter)
+
+    @property
+    def _server_log(self) -> Path:
+        return self._log.with_suffix(".server.log")
 
     def _new_counter(self) -> Counter:
         payload, _ = self.spec.frame_payload
         if self.spec.protocol == "tcp":
-            control = 1
-            return TcpCounter(self.spec.port, payload, control + self.spec.parallel)
+            return TcpCounter(self.spec.port, payload, self._connections)
         return UdpCounter(self.spec.nic, self.spec.version, self.spec.port, payload)
 
     def _start(self, node: Node, log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-        argv = [self._iperf3, "-p", str(self.spec.port), "--forceflush", *arguments]
+        common = ["-p", str(self.spec.port), "-i", self._every, "--forceflush"]
+        argv = [self._iperf3, *common, *arguments]
         with log.open("wb") as output:
             return node.popen(*argv, stdout=output.fileno(), stderr=output.fileno())
 
@@ -133,31 +143,47 @@ class Flow:
         Raises:
             ExperimentFailed: if it does not.
         """
-        diagnosis = self._target.inside(TcpDiagnosis)
+        self._await(lambda there: there.listening(self.spec.port), "its iperf3 server listens")
+
+    def wait_connected(self) -> None:
+        """Return when the client, which was started, has reached the server.
+
+        Raises:
+            ExperimentFailed: if it does not.
+        """
+        wanted = self._connections
+        self._await(lambda t: t.connections(self.spec.port) >= wanted, "its ends are connected")
+
+    @property
+    def _connections(self) -> int:
+        """How many of TCP it has: one for control, and those that carry its data."""
+        return 1 + (self.spec.parallel if self.spec.protocol == "tcp" else 0)
+
+    def _await(self, condition: Callable[[TcpDiagnosis], bool], what: str) -> None:
         until = time.monotonic() + _READY_SECONDS
-        try:
-            while not diagnosis.listening(self.spec.port):
+        with closing(self._target.inside(TcpDiagnosis)) as diagnosis:
+            while not condition(diagnosis):
                 self._check_server()
+                self.check()
                 if time.monotonic() > until:
                     raise ExperimentFailed(
-                        f"flow {self.spec.name}: its iperf3 server never listened"
+                        f"flow {self.spec.name}: not within {_READY_SECONDS:g} s: {what}"
                     )
-                time.sleep(0.005)
-        finally:
-            diagnosis.close()
+                time.sleep(_LOOK_SECONDS)
 
     def _check_server(self) -> None:
-        assert self._server is not None, "wait_ready comes after listen"
+        assert self._server is not None, "listen comes first"
         if self._server.poll() is not None:
             raise ExperimentFailed(
                 f"flow {self.spec.name}: its iperf3 server ended with status "
-                f"{self._server.returncode}; see {self._log.with_suffix('.server.log')}"
+                f"{self._server.returncode}; see {self._server_log}"
             )
 
     def start(self, seconds: float) -> None:
-        """Start the client, which sends for `seconds`."""
+        """Start the client, which sends for `seconds`; infinite: until it is stopped."""
         spec = self.spec
-        arguments = ["-c", spec.address, "-t", str(math.ceil(seconds)), "-i", "1"]
+        limit = 0 if math.isinf(seconds) else math.ceil(seconds)
+        arguments = ["-c", spec.address, "-t", str(limit)]
         arguments += ["--connect-timeout", "5000"]
         if spec.protocol == "udp":
             arguments += ["-u", "-b", str(spec.rate), "-l", str(spec.length)]
@@ -181,6 +207,21 @@ class Flow:
                 f"flow {self.spec.name}: iperf3 ended early with status {status}; see {self._log}"
             )
         self._check_server()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether one of its programs has ended."""
+        return any(p is not None and p.poll() is not None for p in (self._client, self._server))
+
+    @property
+    def complaint(self) -> str:
+        """What iperf3 has said against it, at the client or else at the server; empty: nothing."""
+        for log in (self._log, self._server_log):
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            for line in reversed(lines):
+                if line.startswith("iperf3: "):
+                    return line
+        return ""
 
     def stop(self) -> None:
         """End the client and the server, at once."""

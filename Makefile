@@ -9,6 +9,7 @@ MEASURED = $(addprefix tests/experiments/test_,experiments.py calibrate.py \
 BOOTS = $(wildcard tests/experiments/test_private_*.py)
 ADAPTATION = tests/experiments/test_adaptation.py
 DOCS = tests/experiments/test_docs.py
+TEACHING = $(addprefix tests/experiments/test_,labs.py pytest_plugin.py notebook.py)
 LIFE = $(addprefix tests/kernel/test_,vr_life.py limits.py network_life.py router_life.py migrated.py \
 	undone.py)
 ROUTERS = $(addprefix tests/kernel/test_,router_os.py converge.py observers.py probe_streams.py)
@@ -21,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint bench clean system-demo system-test system-bench test-code \
 	test-native test-vrs test-private test-changes test-daemons test-life test-boots test-commands \
-	test-docs test-routers test-adaptation test-experiments test-experiments-private
+	test-teaching test-docs test-routers test-adaptation test-experiments test-experiments-private
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -42,8 +43,8 @@ test: system-test ## all checks: the linters and every test, in both kernels
 	@$(BIN)/python tests/turns.py
 
 # The longest come first, so that none is left alone at the end.
-COMPUTING = test-commands test-changes test-private test-boots test-vrs test-native test-docs \
-	test-daemons test-life test-code lint
+COMPUTING = test-commands test-private test-teaching test-life test-daemons test-changes test-docs \
+	test-vrs test-boots test-native test-code lint
 ifdef FORGIVEN
 test-experiments test-experiments-private: $(COMPUTING)
 endif
@@ -81,7 +82,10 @@ test-adaptation: $(VENV)/.test ## … and in the private one
 
 test-commands: $(VENV)/.test ## the commands, as users call them
 	$(call turn,tests/experiments $(addprefix --deselect=,$(MEASURED)) \
-		$(call without,$(ADAPTATION) $(DOCS) $(BOOTS)))
+		$(call without,$(ADAPTATION) $(DOCS) $(BOOTS) $(TEACHING)))
+
+test-teaching: $(VENV)/.test ## labs that are taught, and in pytest and notebooks
+	$(call turn,$(TEACHING))
 
 test-boots: $(VENV)/.test ## how private kernels start and end, and what they leave
 	$(call turn,$(BOOTS))

@@ -28,7 +28,7 @@ HIGH, LOW, CALM = 60.0, 40.0, 4
 """Mbit/s: above HIGH they are spread, below LOW for CALM samples in a row consolidated."""
 OFFERED = (10, 35, 80, 35, 10)
 """Mbit/s of each network, for STEP_S seconds each."""
-STEP_S, SAMPLE_S = 3, 0.3
+STEP_S, SAMPLE_S = 2, 0.3
 
 
 def address(lab: Lab, host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,11 +10,15 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
+
+from vnemu.__main__ import main
 
 if TYPE_CHECKING:
     from .private_kernel import Inside
@@ -60,6 +65,17 @@ class Host:
         process = self.start(*argv, before=before)
         out, err = process.communicate(timeout=self.patience_s)
         return Done(process.returncode, out, err)
+
+    def here(self, *argv: str | Path) -> Done:
+        """Do what ``vnemu ARGV`` does in this process, which is quicker.
+
+        For commands that enter no capsule and start nothing.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        words = patch.object(sys, "argv", ["vnemu", *map(str, argv)])
+        with chdir(self.folder), words, redirect_stdout(out), redirect_stderr(err):
+            status = main()
+        return Done(status, out.getvalue(), err.getvalue())
 
     def processes(self) -> list[int]:
         """The processes that carry the mark."""

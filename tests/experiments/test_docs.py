@@ -37,6 +37,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 _TIME_SCALE = "0.03"
+_HERE = ("check", "config", "graph", "import", "plan", "schema")
 _SHOWN_LINES = 20
 _FENCE = re.compile(r"```(\S*)\s*(.*)")
 _COMMENT = re.compile(r"<!--\s*(file|not run):\s*(.*?)\s*-->")
@@ -139,7 +140,7 @@ def is_whole_file(block: Block) -> bool:
 def test_file_checks(page_folder: Host, block: Block) -> None:
     path = page_folder.folder / "from-the-page.yaml"
     path.write_text(block.text, encoding="utf-8")
-    done = page_folder.run("check", path)
+    done = page_folder.here("check", path)
     assert done.status == (2 if "wrong" in block.flags else 0), done.err
 
 
@@ -167,7 +168,7 @@ def run(host: Host, arguments: list[str], command: Command) -> None:
 
 
 def show(host: Host, arguments: list[str], command: Command) -> None:
-    done = host.run(*arguments)
+    done = (host.here if arguments[0] in _HERE else host.run)(*arguments)
     refused = any(line.startswith("vnemu: ") for line in command.shown)
     wanted = (2,) if refused else (0, 1) if arguments[0] == "report" else (0,)
     assert done.status in wanted, f"{command.line}: {done.err}"

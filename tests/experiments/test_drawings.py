@@ -21,6 +21,6 @@ def test_in_other_formats(host: Host, suffix: str) -> None:
 
 def drawn(host: Host, path: Path, suffix: str) -> None:
     picture = host.folder / f"x.{suffix}"
-    done = host.run("graph", path, "-o", picture)
+    done = host.here("graph", path, "-o", picture)
     assert done.status == 0, done.err
     assert picture.stat().st_size > 100

@@ -34,6 +34,9 @@ ADAPTATION = (
 )
 SWEEPS = ("outages",)
 """Timers of Router OSs go as they go: these run in full length (test_adaptation.py)."""
+ONCE = ("beyond-32mbit", "fig6-limit", "bandwidth-trace")
+"""Natively alone: of the private kernel they ask the same as fig6-guarantee and vn-life do, and
+tests/kernel measures rates, limits and replays in both kernels."""
 RATES = [
     path for path in sorted(EXPERIMENTS.glob("*.yaml")) if path.stem not in (*ADAPTATION, *SWEEPS)
 ]
@@ -55,8 +58,15 @@ def run_and_check(host: Host, *argv: str | Path, before: tuple[str, ...] = ()) -
     assert {"report.html", "goodput.png", "goodput.svg"} <= {p.name for p in folder.iterdir()}
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("path", RATES, ids=lambda path: path.stem)
+RUNS = [
+    pytest.param(path, kernel, marks=marks, id=f"{path.stem}-{kernel}")
+    for kernel, marks in (("native", ()), ("private", NEEDS))
+    for path in RATES
+    if kernel == "native" or path.stem not in ONCE
+]
+
+
+@pytest.mark.parametrize(("path", "kernel"), RUNS)
 def test_experiment_meets_its_expectations(host: Host, path: Path, kernel: str) -> None:
     scale = SCALES.get(path.stem, SCALE)
     run_and_check(host, path, "--time-scale", scale, "--kernel", kernel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from vnemu.lab import Lab
 
@@ -36,7 +36,7 @@ def reaches(
         target = at or usual, port
         latest = time.monotonic() + within_s
         while time.monotonic() < latest:
-            with suppress(OSError):  # it may know no way there yet, or nobody may answer
+            with _nothing():
                 mouth.sendto(b"there", target)
                 ear.sendto(*ear.recvfrom(100))
                 return mouth.recv(100) == b"there"
@@ -48,11 +48,22 @@ def silent(lab: Lab, start: str = "a/c1", end: str = "a/c2") -> bool:
     with _ends(lab, start, end, 4) as (mouth, ear, target):
         latest = time.monotonic() + _SILENCE_S
         while time.monotonic() < latest:
-            with suppress(OSError):
+            with _nothing():
                 mouth.sendto(b"there", target)
                 ear.recv(100)
                 return False
     return True
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    """Nobody may answer; or there is no way known yet, and one is to be looked for later."""
+    try:
+        yield
+    except TimeoutError:
+        return
+    except OSError:
+        time.sleep(_AGAIN_S)
 
 
 @contextmanager

@@ -76,8 +76,8 @@ def address(lab: Lab, path: str, version: int = 4, nic: int = 0) -> str:
 
 def ping(lab: Lab, start: str, target: str, *options: str) -> bool:
     # The kernel may take up to a second to tell IPv6 that a new link has carrier.
-    thrice = ("-c3", "-i0.5", "-W1")
-    return lab[start].run("ping", *thrice, *options, target, timeout=8).returncode == 0
+    first = ("-c1", "-i0.5", "-w2")
+    return lab[start].run("ping", *first, *options, target, timeout=8).returncode == 0
 
 
 def wrong(lab: Lab) -> list[str]:
@@ -411,8 +411,8 @@ class TestSetUp:
             }
         )
         with lab_of(text, tmp_path) as lab:
-            assert ping(lab, "a/r0", str(lab.topology.nodes["a/r59"].loopbacks[0].ip), "-W3")
-            assert ping(lab, "a/r59", str(lab.topology.nodes["a/r0"].loopbacks[1].ip), "-W3")
+            assert ping(lab, "a/r0", str(lab.topology.nodes["a/r59"].loopbacks[0].ip), "-w5")
+            assert ping(lab, "a/r59", str(lab.topology.nodes["a/r0"].loopbacks[1].ip), "-w5")
             assert wrong(lab) == []
 
     def test_delay_needs_netem_and_says_so(

@@ -140,7 +140,7 @@ def test_it_is_consolidated_live(labs: tuple[Lab, Lab], both: tuple[Seen, Seen])
     counts = LOSSLESS.search(probe.communicate()[0].decode())
     assert {lab.mapping.machines[path] for path in ROUTERS} == {"core1", "core2"}
     assert counts is not None
-    assert int(counts[1]) > 500
+    assert int(counts[1]) > 200  # on a busy machine ping does not keep its pace
     assert counts[1] == counts[2]
     assert {path: table(lab, path) for path in ROUTERS} == before.tables
     for monitor in monitors:

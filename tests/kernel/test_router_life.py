@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.test_router_os import QUICK, TWO, _until, answers, lab_of, loopback, need_daemon
+from tests.kernel.reaching import reaches
+from tests.kernel.test_router_os import QUICK, TWO, _until, lab_of, loopback, need_daemon
 from vnemu.drivers.freezing import all_processes, children_namespace
 from vnemu.drivers.namespace_routers import NamespaceRouters
 from vnemu.drivers.processes import ProcessMaker
@@ -220,10 +221,10 @@ def test_started_again_they_route_again(tmp_path: Path) -> None:
     text = TWO.format(daemon=f"bird, {QUICK}", routers=each)
     with lab_of(text, tmp_path) as lab:
         there = routers(lab)
-        ways = [(f"a/r{n}", loopback(lab, f"a/r{3 - n}", 4)) for n in (1, 2)]
-        for path, target in ways:
-            _until(lambda path=path, target=target: answers(lab, path, target), 60.0)
-        for path, target in ways:
+        ways = [(f"a/r{n}", f"a/r{3 - n}", loopback(lab, f"a/r{3 - n}", 4)) for n in (1, 2)]
+        for path, other, target in ways:
+            assert reaches(lab, path, other, at=target, within_s=60.0)
+        for path, other, target in ways:
             # It may work its routes out anew, since the other one came back.
             _until(lambda path=path, target=target: target in _routes(lab, path), 60.0)
             init = lab[path].pid_1
@@ -232,7 +233,7 @@ def test_started_again_they_route_again(tmp_path: Path) -> None:
             assert lab.ended_programs() == []
             assert target not in _routes(lab, path)
             be(lab, there, path, "running")
-            _until(lambda path=path, target=target: answers(lab, path, target), 60.0)
+            assert reaches(lab, path, other, at=target, within_s=60.0)
 
 
 @pytest.mark.parametrize("daemon", ["bird", "frr"])

@@ -12,10 +12,10 @@ from vnemu.results.phases import (
     Phase,
     cut_phases,
     measured_span,
-    settle,
     step_mean,
 )
 from vnemu.results.series import Array, mean_rate, window_rates
+from vnemu.results.settling import settle
 
 FRAME = 1448
 

@@ -9,6 +9,7 @@ from vnemu.experiments.flows import wrong_ends
 from vnemu.experiments.timeline import Timeline
 from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
+from vnemu.results.phases import boundaries, cut_phases
 from vnemu.schema.entry import EntryDoc
 from vnemu.schema.experiment import (
     ConvergenceExpectation,
@@ -344,8 +345,6 @@ class _Checker:
             self._known(named, names, "event", (*where, "event"))
 
     def _phases(self) -> int:
-        from vnemu.results.phases import boundaries, cut_phases  # numpy takes its time to load
-
         planned = [at for e in self._timeline.entries for at in boundaries(e.at, e.until)]
         duration = self._doc.duration.seconds * self._scale
         return len(cut_phases(planned, duration))

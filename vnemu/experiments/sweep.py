@@ -17,7 +17,6 @@ from vnemu.errors import ExperimentFailed, InputError, Problem
 from vnemu.events import Note, Sink
 from vnemu.experiments.prepare import Experiment, prepare
 from vnemu.experiments.resolved import resolved_texts
-from vnemu.experiments.runner import run as run_one
 from vnemu.results.files import write_atomic
 from vnemu.results.record import RunWriter, claim_folder
 from vnemu.results.sweep_record import (
@@ -226,6 +225,8 @@ def run_sweep(
         ExperimentFailed: if the user stopped it, or several runs in a row failed.
         MissingCapability: if this machine cannot run it.
     """
+    from vnemu.experiments.runner import run as run_one  # what only checks does without
+
     runs = read_sweep(folder).runs
     left = [(n, run) for n, run in enumerate(runs, 1) if ended(folder / run.folder) != "complete"]
     begun, in_a_row = time.monotonic(), 0

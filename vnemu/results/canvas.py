@@ -47,16 +47,23 @@ def render(figure: Figure, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write a figure to files, each in the format of its suffix."""
+def save(figure: Figure, paths: Sequence[Path]) -> dict[str, bytes]:
+    """Write a figure to files, each in the format of its suffix, and return them by suffix."""
+    written = {}
     for path in paths:
-        write_atomic(path, render(figure, path.suffix))
+        written[path.suffix] = render(figure, path.suffix)
+        write_atomic(path, written[path.suffix])
+    return written
 
 
-def inline_svg(figure: Figure, label: str) -> str:
-    """Return a figure as an SVG element for an HTML page, with `label` for screen readers."""
+def inline_svg(drawn: Figure | bytes, label: str) -> str:
+    """Return a figure as an SVG element for an HTML page, with `label` for screen readers.
+
+    Parameters:
+        drawn: the figure, or the SVG file that was made of it.
+    """
     from html import escape
 
-    text = render(figure, ".svg").decode()
+    text = (drawn if isinstance(drawn, bytes) else render(drawn, ".svg")).decode()
     element = text[text.index("<svg") :]
     return element.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

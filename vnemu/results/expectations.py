@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vnemu.results.expected_probes import in_words, loss, outage
 from vnemu.results.judging import NotThere, event_name, event_of, known, last_firing_s
-from vnemu.results.phases import BAND, boundaries, cut_phases
+from vnemu.results.phases import boundaries, cut_phases
 from vnemu.results.reader import CUT_OFF
 from vnemu.results.schema import (
     EventResult,
@@ -18,6 +18,7 @@ from vnemu.results.schema import (
     Result,
     RoutingAtEvent,
 )
+from vnemu.results.settling import BAND
 from vnemu.results.words import listed, percent, rate, seconds
 from vnemu.schema.experiment import (
     ConvergenceExpectation,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vnemu.results.activity import active_span
-from vnemu.results.phases import Firing, Phase, Settling, boundaries, measured_span, settle
+from vnemu.results.phases import Firing, Phase, boundaries, measured_span
 from vnemu.results.reader import ProbeSamples, Run
 from vnemu.results.runinfo import EventEntry, FlowInfo, PlannedEvent
 from vnemu.results.schema import EventResult, ProbeAtEvent, ProbeResult
 from vnemu.results.series import mean_rate
+from vnemu.results.settling import Settling, settle
 
 if TYPE_CHECKING:
     from vnemu.results.series import Array

@@ -41,18 +41,16 @@ def build_report(folder: Path) -> Result:
     run = read_run(folder)
     result = analyse(run)
     write_atomic(folder / "result.json", result.model_dump_json(by_alias=True, indent=2) + "\n")
-    goodput = plot_goodput(run, result)
-    save(goodput, [folder / "goodput.png", folder / "goodput.svg"])
-    planes = draw_planes(run.info.drawing)
-    save(planes, [folder / "underlay.svg"])
+    goodput = save(plot_goodput(run, result), [folder / "goodput.png", folder / "goodput.svg"])
+    planes = save(draw_planes(run.info.drawing), [folder / "underlay.svg"])
     links_plot = plot_links(run, result)
     page = render_page(
         run,
         result,
-        plot=inline_svg(goodput, "goodput of each flow over time"),
+        plot=inline_svg(goodput[".svg"], "goodput of each flow over time"),
         adaptation=_adaptation(run, result),
         links_plot=inline_svg(links_plot, "rate on each virtual link") if links_plot else "",
-        drawing=inline_svg(planes, "underlay, overlays and the mapping between them")
+        drawing=inline_svg(planes[".svg"], "underlay, overlays and the mapping between them")
         if run.info.drawing.underlay.machines
         else "",
     )
@@ -65,12 +63,14 @@ def _adaptation(run: Run, result: Result) -> AdaptationParts:
     timeline = plot_timeline(run, result)
     if timeline is None:
         return adaptation_parts(run, result)
-    save(timeline, [run.folder / name for name in MADE_OF_ADAPTATION])
+    drawn = save(timeline, [run.folder / name for name in MADE_OF_ADAPTATION])
     paths = draw_paths(run, result)
     return adaptation_parts(
         run,
         result,
-        inline_svg(timeline, "goodput, lost probes, changed routes and routing messages over time"),
+        inline_svg(
+            drawn[".svg"], "goodput, lost probes, changed routes and routing messages over time"
+        ),
         {
             name: inline_svg(figure, f"paths in network {name} before and after events")
             for name, figure in paths.items()

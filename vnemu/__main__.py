@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from vnemu import __version__
 
+_MANY_OBJECTS = 100_000
+
 
 def main() -> int:
     """Run the command line and return its exit status (docs/cli.md)."""
+    # Importing makes many objects and no garbage: searching for it takes a tenth of the time.
+    gc.set_threshold(_MANY_OBJECTS)
     if sys.argv[1:] == ["--version"]:  # answered before anything heavy is imported
         print(f"vnemu {__version__}")
         return 0

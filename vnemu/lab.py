@@ -111,7 +111,12 @@ class Lab(LabVerbs):
             tell = partial(_tell_progress, self._sink, "start routers")
             processes.start(there, tell)
 
-    def converge(self, timeout_s: float = 120.0, stable_only: Collection[str] = ()) -> None:
+    def converge(
+        self,
+        timeout_s: float = 120.0,
+        stable_only: Collection[str] = (),
+        sink: Sink | None = None,
+    ) -> None:
         """Wait until the routing of all networks has converged; `vnemu.readiness` says when.
 
         Networks without routing protocols are ready at once.
@@ -120,6 +125,7 @@ class Lab(LabVerbs):
             timeout_s: how long that may take, in seconds.
             stable_only: networks of which not all need to reach all, such as those with
                 policies: it is enough that their routing tables do not change any more.
+            sink: is told how far it is; None: that of the lab.
 
         Raises:
             ConvergenceTimeout: if it takes longer, saying who does not reach whom.
@@ -127,7 +133,7 @@ class Lab(LabVerbs):
         """
         processes = self._processes
         assert processes is not None, "a lab that is up has it"
-        tell = partial(_tell_progress, self._sink, "routing")
+        tell = partial(_tell_progress, sink or self._sink, "routing")
         readiness = Readiness(
             self.topology, self.mapping, self.kernel, stable_only, tell, processes.complain
         )

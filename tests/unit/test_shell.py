@@ -208,6 +208,8 @@ def test_completion_of_files(two: Names, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     _, offered = complete(f"source {tmp_path}/", COMMANDS, two)
     assert offered == [f"{tmp_path}/more/", f"{tmp_path}/one.vn"]
+    assert complete("cp b/r", COMMANDS, two)[1] == ["b/r1:", "b/r2:"]
+    assert complete(f"cp b/r1:/x {tmp_path}/o", COMMANDS, two)[1] == [f"{tmp_path}/one.vn"]
 
 
 class TestReaching:

@@ -54,10 +54,7 @@ def start(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start an iperf3 flow from one node to another; it goes on until it is stopped.
-
-    Example: [bold]vnemu traffic start LAB a/c1 a/c2 --udp 5mbit[/]
-    """
+    """Start an iperf3 flow from one node to another; it goes on until it is stopped."""
     from vnemu.sessions.remote import RemoteLab
     from vnemu.sessions.remote_flows import kind_of
 
@@ -74,10 +71,7 @@ def stop(
     ),
     everything: Annotated[bool, typer.Option("--all", help="Stop all flows of the lab.")] = False,
 ) -> None:
-    """Stop flows, or forget those that have ended.
-
-    Example: [bold]vnemu traffic stop LAB flow-1[/]
-    """
+    """Stop flows, or forget those that have ended."""
     from vnemu.sessions.remote import RemoteLab
 
     if everything == bool(names):
@@ -91,10 +85,7 @@ def stop(
 
 @app.command("list")
 def list_flows(lab: LabName, as_json: AsJson = False) -> None:
-    """List the flows of a lab: from, to, kind, since when, goodput of the last second.
-
-    Example: [bold]vnemu traffic list LAB[/]
-    """
+    """List the flows of a lab: from, to, kind, since when, goodput of the last second."""
     from vnemu.sessions import pages
     from vnemu.sessions.remote import RemoteLab
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from vnemu import capsule
 from vnemu.capsule import private
-from vnemu.drivers.probe import require, require_change
 from vnemu.errors import InputError, MissingCapability
 from vnemu.model.overlay import Topology
 from vnemu.units import Size
@@ -89,6 +88,8 @@ def enter_capsule(
 
 
 def _require_all(labs: Sequence[Sequence[Topology]]) -> None:
+    from vnemu.drivers.probe import require, require_change
+
     for topologies in labs:
         require(topologies[0])
         for before, after in pairwise(topologies):

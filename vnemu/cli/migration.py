@@ -34,8 +34,6 @@ def import_network(
 
     They keep their configurations, the names of their interfaces and their addresses.
     Without --underlay each router has a machine of its own, as it is.
-
-    Example: [bold]vnemu import topologies/campus/network.yaml --out campus.yaml[/]
     """
     from vnemu.routing.migration import Target, left_out, topology_data
     from vnemu.schema.physical import load_physical

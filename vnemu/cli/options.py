@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vnemu.cli import completing
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -17,15 +19,34 @@ Overrides = Annotated[
     ),
 ]
 AnyFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A topology or experiment file (YAML).")
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="A topology or experiment file (YAML).",
+        autocompletion=completing.files,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Memory = Annotated[
     str, typer.Option(metavar="SIZE", envvar="VNEMU_MEMORY", help="Memory of the private kernel.")
 ]
-LabName = Annotated[str, typer.Argument(metavar="LAB", help="The name of a running lab.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Wait no longer than that. [dim]default: 120s[/]"),
+]
+LabName = Annotated[
+    str,
+    typer.Argument(
+        metavar="LAB", help="The name of a running lab.", autocompletion=completing.labs
+    ),
+]
 NodePath = Annotated[
-    str, typer.Argument(metavar="NODE", help="A router or host: network/name, such as a/r1.")
+    str,
+    typer.Argument(
+        metavar="NODE",
+        help="A router or host: network/name, such as a/r1.",
+        autocompletion=completing.nodes,
+    ),
 ]
 
 

@@ -73,10 +73,7 @@ def start(
     save: Save = None,
     place: Place = None,
 ) -> int:
-    """Start a lab; it runs until vnemu down NAME.
-
-    Example: [bold]vnemu lab start first-network[/]
-    """
+    """Start a lab; it runs until vnemu down NAME."""
     from vnemu.teaching.catalogue import PAGE, find
     from vnemu.teaching.submission import ANSWERS, Work
 
@@ -136,8 +133,6 @@ def check(
 
     A step is done when all of its checks are met at the same time; it stays done.
     The exit status is 0 if all that was checked is done.
-
-    Example: [bold]vnemu lab check first-network cut[/]
     """
     from vnemu.teaching.answers import given_answers
     from vnemu.teaching.catalogue import find
@@ -208,10 +203,7 @@ def hint(
     save: Save = None,
     place: Place = None,
 ) -> None:
-    """Give the next hint for a step; how many were taken is kept.
-
-    Example: [bold]vnemu lab hint first-network cut[/]
-    """
+    """Give the next hint for a step; how many were taken is kept."""
     from vnemu.teaching.catalogue import find
     from vnemu.teaching.submission import Work
 
@@ -223,10 +215,7 @@ def hint(
 
 @app.command()
 def reset(name: Lab, memory: Memory = "2048mb", save: Save = None, place: Place = None) -> int:
-    """Bring a lab back to its start; answers, and steps that are done, stay.
-
-    Example: [bold]vnemu lab reset first-network[/]
-    """
+    """Bring a lab back to its start; answers, and steps that are done, stay."""
     from vnemu.sessions import client
     from vnemu.teaching.catalogue import find
     from vnemu.teaching.submission import Work
@@ -255,8 +244,6 @@ def grade(
     """Grade submissions: grades.json, grades.csv and grades.html, and a line for each.
 
     Needs no lab and no root. Answers are judged again.
-
-    Example: [bold]vnemu lab grade submissions[/]
     """
     import time
 

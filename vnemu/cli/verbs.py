@@ -9,27 +9,100 @@ from typing import Annotated, Any
 
 import typer
 
+from vnemu.cli import completing
 from vnemu.cli.options import AsJson, LabName, NodePath
 from vnemu.schema.said import entry_text, listed
 
 LinkPath = Annotated[
-    str, typer.Argument(metavar="LINK", help="A virtual link: network/link, such as a/core.")
+    str,
+    typer.Argument(
+        metavar="LINK",
+        help="A virtual link: network/link, such as a/core.",
+        autocompletion=completing.links,
+    ),
 ]
 AnyLink = Annotated[
-    str, typer.Argument(metavar="LINK", help="A virtual link (a/core), or a physical one.")
+    str,
+    typer.Argument(
+        metavar="LINK",
+        help="A virtual link (a/core), or a physical one.",
+        autocompletion=completing.all_links,
+    ),
 ]
 NodeOrNetwork = Annotated[
-    str, typer.Argument(metavar="NAME", help="A router or host (a/r1), or a whole network (a).")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A router or host (a/r1), or a whole network (a).",
+        autocompletion=completing.nodes_or_networks,
+    ),
 ]
 Physical = Annotated[
-    str, typer.Argument(metavar="NAME", help="A physical link or a machine of the underlay.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A physical link or a machine of the underlay.",
+        autocompletion=completing.physical,
+    ),
 ]
 Direction = Annotated[
     str | None, typer.Option(metavar="END>END", help="Only this way, such as 'r1>r2'.")
 ]
-Machine = Annotated[str | None, typer.Option(metavar="RM", help="The machine for it.")]
+Machine = Annotated[
+    str | None,
+    typer.Option(metavar="RM", help="The machine for it.", autocompletion=completing.machines),
+]
 Names = Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Such as rm1,rm3.")]
-Value = Annotated[str | None, typer.Option(metavar="VALUE", help="As in a file; none: without.")]
+Limit = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="It carries no more than that; none: as much as there is."),
+]
+Guarantee = Annotated[
+    str | None, typer.Option(metavar="RATE", help="It gets that at least; none: its fair part.")
+]
+Capacity = Annotated[
+    str | None, typer.Option(metavar="RATE", help="The capacity of a physical link.")
+]
+Delay = Annotated[str | None, typer.Option(metavar="TIME", help="Of each frame; none: none added.")]
+Jitter = Annotated[
+    str | None, typer.Option(metavar="TIME", help="How much the delay varies; none: not at all.")
+]
+Loss = Annotated[str | None, typer.Option(metavar="SHARE", help="Of the frames, such as 0.1%.")]
+Duplicate = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Of the frames that come twice; none: none.")
+]
+Corrupt = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Of the frames with a wrong bit; none: none.")
+]
+Reorder = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Of the frames that overtake; none: none.")
+]
+Queue = Annotated[
+    str | None,
+    typer.Option(metavar="VALUE", help="Where its frames wait: a time (25ms) or a size."),
+]
+Cpu = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Of a processor's time, such as 50%; none: all.")
+]
+Cpus = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="How many processors its programs run on; none: all."),
+]
+Ram = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Of its programs, such as 64mb; none: no limit.")
+]
+Disk = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="All files of its own together, such as 1gb; none: no limit."
+    ),
+]
+Forwarding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VALUE", help="What comes in to it: 100mbit, 10kpps, or both; none: no limit."
+    ),
+]
 
 
 def do(
@@ -45,8 +118,6 @@ def do(
     """Change a running lab in the words of a timeline; several texts are one change.
 
     All of it happens, or nothing. The other verbs are short forms of this one.
-
-    Example: [bold]vnemu do LAB 'move: a/r1, to: rm2' 'cut: a/core'[/]
     """
     source = "<stdin>" if texts == ["-"] else ""
     _tell(lab, [sys.stdin.read()] if source else texts, as_json, source)
@@ -73,10 +144,7 @@ def start(lab: LabName, node: NodePath) -> None:
 
 
 def create(lab: LabName, node: NodePath, on: Machine = None) -> None:
-    """Add a router, which vnemu add can join to others then.
-
-    With more keys: [bold]vnemu do LAB 'create: a/r9, on: rm2, routing: ospf'[/]
-    """
+    """Add a router, which vnemu add can join to others then."""
     _do(lab, create=node, on=on)
 
 
@@ -91,17 +159,19 @@ def copy(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The copy: network/name.")],
     on: Machine = None,
 ) -> None:
-    """Make a second router like one that is there; its NICs are unplugged until vnemu add.
-
-    Example: [bold]vnemu copy LAB a/r1 a/r9 --on rm2[/]
-    """
+    """Make a second router like one that is there; its NICs are unplugged until vnemu add."""
     _do(lab, copy=node, **{"as": new}, on=on)
 
 
 def move(
     lab: LabName,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A router (a/r1) or a virtual link (a/core).")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A router (a/r1) or a virtual link (a/core).",
+            autocompletion=completing.nodes_or_links,
+        ),
     ],
     to: Machine = None,
     path: Names = None,
@@ -110,8 +180,6 @@ def move(
     """Let a router live on another machine, or a link take another path; no frame is lost.
 
     Without an option the best place is chosen.
-
-    Example: [bold]vnemu move LAB a/r1 --to rm2[/]
     """
     _do(lab, move=name, to=to, path=listed(path), avoid=listed(avoid))
 
@@ -119,16 +187,13 @@ def move(
 def limit(
     lab: LabName,
     node: NodePath,
-    cpu: Value = None,
-    cpus: Value = None,
-    memory: Value = None,
-    disk: Value = None,
-    forwarding: Value = None,
+    cpu: Cpu = None,
+    cpus: Cpus = None,
+    memory: Ram = None,
+    disk: Disk = None,
+    forwarding: Forwarding = None,
 ) -> None:
-    """Change what a router or host may use of its machine, and what a router can forward.
-
-    Example: [bold]vnemu limit LAB a/r1 --cpu 50%[/]
-    """
+    """Change what a router or host may use of its machine, and what a router can forward."""
     limits = {"cpu": cpu, "cpus": cpus, "memory": memory, "disk": disk, "forwarding": forwarding}
     _do(lab, limit=node, **limits)
 
@@ -137,21 +202,18 @@ def reshape(
     lab: LabName,
     link: AnyLink,
     direction: Direction = None,
-    limit: Value = None,
-    guarantee: Value = None,
-    rate: Value = None,
-    delay: Value = None,
-    jitter: Value = None,
-    loss: Value = None,
-    duplicate: Value = None,
-    corrupt: Value = None,
-    reorder: Value = None,
-    queue: Value = None,
+    limit: Limit = None,
+    guarantee: Guarantee = None,
+    rate: Capacity = None,
+    delay: Delay = None,
+    jitter: Jitter = None,
+    loss: Loss = None,
+    duplicate: Duplicate = None,
+    corrupt: Corrupt = None,
+    reorder: Reorder = None,
+    queue: Queue = None,
 ) -> None:
-    """Change the quality of a link; what is not named keeps its value.
-
-    Example: [bold]vnemu reshape LAB a/core --limit 10mbit --delay 5ms[/]
-    """
+    """Change the quality of a link; what is not named keeps its value."""
     values = {key: value for key, value in locals().items() if key not in ("lab", "link")}
     _do(lab, reshape=link, **values)
 
@@ -191,16 +253,13 @@ def add(
     link: LinkPath,
     one: Annotated[str, typer.Argument(metavar="ROUTER", help="Without its network.")],
     other: Annotated[str, typer.Argument(metavar="ROUTER", help="Without its network.")],
-    limit: Value = None,
-    guarantee: Value = None,
-    delay: Value = None,
-    loss: Value = None,
+    limit: Limit = None,
+    guarantee: Guarantee = None,
+    delay: Delay = None,
+    loss: Loss = None,
     path: Names = None,
 ) -> None:
-    """Join two routers of a network by a new virtual link.
-
-    Example: [bold]vnemu add LAB a/x r1 r2 --limit 10mbit[/]
-    """
+    """Join two routers of a network by a new virtual link."""
     ends = listed(f"{one},{other}")
     values = {"limit": limit, "guarantee": guarantee, "delay": delay, "loss": loss}
     _do(lab, add=link, endpoints=ends, **values, path=listed(path))
@@ -215,22 +274,27 @@ def create_network(
     lab: LabName,
     name: Annotated[str, typer.Argument(metavar="NETWORK", help="The name that it gets.")],
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A topology, or a file of a network alone.")
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A topology, or a file of a network alone.",
+            autocompletion=completing.files,
+        ),
     ],
     network: Annotated[
         str | None,
         typer.Option(help="Which of the file's. [dim]default: of its name, or the only one[/]"),
     ] = None,
 ) -> None:
-    """Add a network from a file while the others run.
-
-    Example: [bold]vnemu create-network LAB c topologies/two-overlays.yaml --network a[/]
-    """
+    """Add a network from a file while the others run."""
     _do(lab, create_network=name, file=file, network=network)
 
 
 def destroy_network(
-    lab: LabName, name: Annotated[str, typer.Argument(metavar="NETWORK", help="Its name.")]
+    lab: LabName,
+    name: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="Its name.", autocompletion=completing.networks)
+    ],
 ) -> None:
     """Take a network away, with all that is in it."""
     _do(lab, destroy_network=name)

@@ -25,7 +25,13 @@ LARGEST_JITTER = Duration(2 * 10**9)
 class Strict(BaseModel):
     """A mapping of a file: unknown keys are errors, values are never coerced, and it is frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        defer_build=True,  # of all the kinds of files, a command reads one
+    )
 
 
 def check_name(text: str) -> str:

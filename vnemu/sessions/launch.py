@@ -29,6 +29,7 @@ def up(
     kernel: str = "auto",
     overrides: Sequence[str] = (),
     keep: bool = False,
+    converge: float | None = None,
 ) -> RemoteLab:
     """Set a lab up, in a process of its own.
 
@@ -39,10 +40,12 @@ def up(
         overrides: like ``underlay.links.0.rate=1gbit``.
         keep: it goes on when this process ends. Otherwise it ends with the thread that
             called this at the latest.
+        converge: wait until routing has converged, at most so many seconds; None: not at all.
 
     Raises:
         InputError: with everything that is wrong with the file; or if the name is taken.
         MissingCapability: if this machine cannot run it, saying why.
+        ExperimentFailed: if routing has not converged in time; then the lab is ended.
     """
     how = ["--detach"] if keep else ["--tied", str(os.getpid())]
     named = [] if name is None else ["--name", name]
@@ -55,7 +58,18 @@ def up(
             raise _error(process.wait(), errors)
     if keep:
         process.communicate()
-    return RemoteLab(json.loads(said)["name"], None if keep else process)
+    lab = RemoteLab(json.loads(said)["name"], None if keep else process)
+    if converge is not None:
+        _converge(lab, converge)
+    return lab
+
+
+def _converge(lab: RemoteLab, within_s: float) -> None:
+    try:
+        lab.converge(within_s)
+    except BaseException:
+        lab.end()  # nobody else has it in hand
+        raise
 
 
 def run(

@@ -11,6 +11,7 @@ from typing import Any
 
 from vnemu.drivers.processes import Ended
 from vnemu.errors import ExperimentFailed, InputError, VnemuError
+from vnemu.events import Sink
 from vnemu.experiments.entries import Beside, verbs_of
 from vnemu.experiments.sampler import LinkCounters
 from vnemu.lab import Lab
@@ -130,9 +131,9 @@ class RunningLab:
         Raises:
             InputError: if it cannot be; then nothing is changed.
         """
-        entries = [read_now(text, source) for text in texts]
-        verbs = [verb for doc in entries for verb in verbs_of(doc, _beside(doc, folder))]
-        with self._changing:
+        with self._changing:  # what reads a text is built for the first one, by one thread
+            entries = [read_now(text, source) for text in texts]
+            verbs = [verb for doc in entries for verb in verbs_of(doc, _beside(doc, folder))]
             try:
                 return self._changed(verbs, entries, folder)
             except VnemuError as error:
@@ -151,16 +152,17 @@ class RunningLab:
         done = [str(verb) for verb in verbs]
         return {"done": done, "notes": list(lab.state.notes), "took_ms": took_ms}
 
-    def converge(self, timeout_s: float) -> None:
+    def converge(self, timeout_s: float, sink: Sink) -> None:
         """Wait until the routing of all networks has converged; changes go on meanwhile.
 
         Parameters:
             timeout_s: how long that may take, in seconds.
+            sink: is told how far it is.
 
         Raises:
             ExperimentFailed: if it takes longer, saying who does not reach whom.
         """
-        self.lab.converge(timeout_s)
+        self.lab.converge(timeout_s, sink=sink)
 
     def logs(self, path: str | None) -> dict[str, dict[str, str]]:
         """What the programs of Router OSs have logged, by node and program.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vnemu.errors import InputError, Problem
+from vnemu.events import Event, Progress
 from vnemu.sessions.programs import Program
 from vnemu.sessions.protocol import VERSION, Connection, Message, error_as_data
 from vnemu.sessions.running import RunningLab, text_of
@@ -71,6 +72,8 @@ class Server:
             self._exec(connection, request, descriptors)
         elif what == "events":
             self._events(connection, bool(request.get("follow")))
+        elif what == "converge":
+            self._converge(connection, float(request.get("within_s", 120.0)))
         elif what in self._answers:
             connection.send({"ok": self._answers[what](request)})
         else:
@@ -84,7 +87,6 @@ class Server:
             "inspect": lambda _: running.inspect(),
             "counters": lambda _: running.counters(),
             "do": partial(_do, running),
-            "converge": lambda request: running.converge(float(request.get("within_s", 120.0))),
             "traffic": lambda _: running.flows.listed(),
             "start_traffic": lambda request: running.flows.start(_flow_in(request)),
             "stop_traffic": lambda request: running.flows.stop(request.get("flow")),
@@ -99,6 +101,14 @@ class Server:
                 connection.send({"event": record})
             elif _has_gone(connection.socket):
                 return
+        connection.send({"ok": None})
+
+    def _converge(self, connection: Connection, within_s: float) -> None:
+        def tell(event: Event) -> None:
+            if isinstance(event, Progress):
+                connection.send({"progress": [event.done, event.total]})
+
+        self._running.converge(within_s, tell)
         connection.send({"ok": None})
 
     def _exec(self, connection: Connection, request: Message, descriptors: list[int]) -> None:

@@ -18,7 +18,14 @@ from vnemu.sessions.client import answers, opened
 from vnemu.sessions.protocol import Connection
 
 _PIECE = 1 << 16
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def end_in_order() -> None:
+    """From now on, SIGTERM and SIGHUP end this process as an exception: all is put back."""
+    for number in _ENDING:
+        signal.signal(number, lambda got, _: _leave(got))
 
 
 def on_terminal() -> bool:
@@ -44,7 +51,7 @@ def run_in(lab: str, node: str, argv: Sequence[str], stdin: int = 0) -> int:
     sys.stdout.flush()
     connection = opened(lab, request, (stdin, 1, 2))
     with connection.socket, _handlers(_PASSED_ON, _pass_on(connection)):
-        return _status(lab, connection)
+        return status_of(lab, connection)
 
 
 @contextmanager
@@ -73,7 +80,12 @@ def _pass_on(connection: Connection) -> Callable[[int], None]:
     return send
 
 
-def _status(lab: str, connection: Connection) -> int:
+def status_of(lab: str, connection: Connection) -> int:
+    """The exit status of a program that was asked for, when it has ended.
+
+    Raises:
+        VnemuError: what the lab answers.
+    """
     found = 0
     for message in answers(lab, connection):
         if "ok" in message:
@@ -94,13 +106,12 @@ def _on_terminal(lab: str, request: dict[str, object]) -> int:
     shower = threading.Thread(target=_show, args=(ours,), daemon=True)
     over, stop = os.pipe()
     typist = threading.Thread(target=_type, args=(ours, over), daemon=True)
-    ending = (signal.SIGTERM, signal.SIGHUP)
     noticed = _handlers((signal.SIGWINCH,), resized)
-    with connection.socket, _raw(), noticed, _handlers(ending, _leave):
+    with connection.socket, _raw(), noticed, _handlers(_ENDING, _leave):
         shower.start()
         typist.start()
         try:
-            status = _status(lab, connection)
+            status = status_of(lab, connection)
             shower.join()
         finally:
             os.close(stop)  # what is typed from now on is not the program's

@@ -64,6 +64,8 @@ def _of_kind(kind: str, names: Names, more: list[str], word: str) -> Iterable[st
         return _VALUES[kind]
     if kind == "file":
         return _files(word)
+    if kind == "place":
+        return [*(f"{node}:" for node in _nodes(names)), *_files(word)]
     if kind == "direction":
         return _directions(names, more)
     find = _BY_KIND.get(kind)

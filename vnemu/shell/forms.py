@@ -85,7 +85,7 @@ FORMS = {
         "limit",
         "what a node may use of its machine",
         {"limit": "node"},
-        {"cpu": "share", "cpus": "value", "memory": "size", "disk": "rate", "forwarding": "value"},
+        {"cpu": "share", "cpus": "value", "memory": "size", "disk": "size", "forwarding": "value"},
     ),
     "add": Form(
         "add",

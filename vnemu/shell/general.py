@@ -18,6 +18,7 @@ from vnemu.shell.looking import table
 from vnemu.shell.registry import CHANGE, COMMANDS, SECTIONS, SHELL
 
 if TYPE_CHECKING:
+    from vnemu.shell.names import Names
     from vnemu.shell.session import Shell
 
 
@@ -103,6 +104,25 @@ def _shell(shell: Shell, line: Line) -> int:
     path = shell.names().node(word)
     shell.note(line)
     return shell.execute(path, login_shell(path))
+
+
+@COMMANDS.command("cp SOURCE TARGET", SHELL, "place")
+def _cp(shell: Shell, line: Line) -> int:
+    """A file or folder into a node, out of it, or between two: one of the two is NODE:PATH."""
+    from vnemu.sessions.copying import copy
+
+    names = shell.names()
+    source, target = (_with_node(names, word) for word in between(line.words, 2))
+    copy(shell.lab, source, target)
+    return 0
+
+
+def _with_node(names: Names, word: str) -> str:
+    """NODE:PATH with the whole name of the node."""
+    from vnemu.sessions.copying import parts
+
+    node, path = parts(word)
+    return f"{names.node(node)}:{path}" if node else word
 
 
 @COMMANDS.command("xterm NODE...", SHELL, "node")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from vnemu.errors import VnemuError
@@ -31,16 +29,6 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
 
 Complain = Callable[[BaseException], int]
-
-
-def end_in_order() -> None:
-    """From now on, SIGTERM and SIGHUP end this process as an exception: all is put back."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
 
 
 def converse(lab: str, complain: Complain) -> int:
@@ -123,11 +111,6 @@ def _carry_out(shell: Shell, line: str, complain: Complain) -> None:
         print()
     except Exception as error:  # the shell goes on
         complain(error)
-
-
-def prepare() -> None:
-    """Import what a terminal needs, which takes a while."""
-    import prompt_toolkit  # noqa: F401
 
 
 def _session(shell: Shell) -> PromptSession[str]:

@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from vnemu.errors import ExperimentFailed, InputError
+from vnemu.sessions.client import ask
 from vnemu.sessions.remote_nodes import RemoteNode
 from vnemu.shell.lines import Line, Misused, between
 from vnemu.shell.looking import table
@@ -133,6 +134,18 @@ def _iperfudp(shell: Shell, line: Line) -> int:
     got = found.get("sum_received", found["sum"])
     quality = f"{got['lost_percent']:.2g}% lost, {got['jitter_ms']:.2f} ms jitter"
     print(f"{one} -> {other}: {_rate(got)} UDP in {seconds} s, {quality}")
+    return 0
+
+
+@COMMANDS.command("converge [TIME]", TRY, "time")
+def _converge(shell: Shell, line: Line) -> int:
+    """Wait until routing has converged in all networks, at most for a time (120s)."""
+    words = between(line.words, 0, 1)
+    try:
+        within_s = Duration.parse(words[0] if words else "120s").seconds
+    except ValueError as error:
+        raise Misused(str(error)) from None
+    ask(shell.lab, "converge", within_s=within_s)
     return 0
 
 

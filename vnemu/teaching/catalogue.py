@@ -101,7 +101,8 @@ def folders(place: Path | None = None) -> list[Path]:
 def _places(place: Path | None) -> list[Path]:
     """Where labs are looked for: what was said, else here and beside the program."""
     said = place or (Path(os.environ[PLACE]) if os.environ.get(PLACE) else None)
-    return [said] if said else [Path("labs"), Path(__file__).parents[2] / "labs"]
+    package = Path(__file__).parents[1]
+    return [said] if said else [Path("labs"), package.parent / "labs", package / "labs"]
 
 
 def _in_words(place: Path | None) -> str:

@@ -66,9 +66,10 @@ def start(
 @app.command()
 def stop(
     lab: LabName,
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = (
-        None
-    ),
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Flows to stop.", show_default=False),
+    ] = (None),
     everything: Annotated[bool, typer.Option("--all", help="Stop all flows of the lab.")] = False,
 ) -> None:
     """Stop flows, or forget those that have ended."""

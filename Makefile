@@ -8,7 +8,7 @@ MEASURED = $(addprefix tests/experiments/test_,experiments.py calibrate.py \
 	sweeps.py::test_settings_are_compared)
 BOOTS = $(wildcard tests/experiments/test_private_*.py)
 ADAPTATION = tests/experiments/test_adaptation.py
-DOCS = tests/experiments/test_docs.py
+DOCS = $(addprefix tests/experiments/,test_docs.py test_documented_sessions.py)
 TEACHING = $(addprefix tests/experiments/test_,labs.py pytest_plugin.py notebook.py)
 LIFE = $(addprefix tests/kernel/test_,vr_life.py limits.py network_life.py router_life.py migrated.py \
 	undone.py)

@@ -40,6 +40,12 @@ def on_terminal(host: Host) -> Iterator[Open]:
         terminal.close()
 
 
+SLEEPER = (
+    'python3 -c \'import time; print("slee" + "ping", flush=True); '
+    "[time.sleep(0.1) for _ in iter(int, 1)]'"
+)
+
+
 def session(terminal: Terminal, name: str, *, reshape: str = "limit=10mbit") -> None:
     """What a person does: each line ends with a prompt on which the next one can be typed."""
 
@@ -59,10 +65,18 @@ def session(terminal: Terminal, name: str, *, reshape: str = "limit=10mbit") -> 
     terminal.expect("30 100\r\n")
     terminal.type("exit\r")
     prompt()
-    # One long sleep could be slept through in the private kernel: see WAIT of private_kernel.py.
-    terminal.type("a/r1 sh -c 'echo slee''ping; while sleep 0.1; do :; done'\r")
+    # One process, for what forks just then may miss the key; and short sleeps, for a long one
+    # could be slept through in the private kernel: see WAIT of private_kernel.py.
+    terminal.type(f"a/r1 {SLEEPER}\r")
     terminal.expect("sleeping\r\n")
     terminal.type("\x03")
+    prompt()
+    terminal.type("a/c2 iperf3 -s -D\r")
+    prompt()
+    terminal.type("a/c2 sleep 72 &\r")
+    prompt()
+    terminal.type("a/c2 cat /proc/[0-9]*/cmdline\r")
+    terminal.expect(r"iperf3\W-s\W.*sleep\W72")
     prompt()
     terminal.type("watch\r")
     terminal.expect("GUARANTEE")

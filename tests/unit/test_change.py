@@ -121,6 +121,11 @@ class TestReshaped:
                 {"limit": "1mbit"},
                 "there is no virtual link 'a/cor'; did you mean 'a/core'?",
             ),
+            (
+                "core",
+                {"limit": "1mbit"},
+                "there is no physical link 'core'; did you mean 'a/core'?",
+            ),
             ("m1m2", {"rate": "1mbit"}, "there is no physical link 'm1m2'; did you mean 'm1-m2'?"),
             ("a/core", {"rate": "1mbit"}, "a/core is a virtual link: it has no rate"),
             ("m1-m2", {"queue": "50ms"}, "m1-m2 is a physical link: it has no queue"),

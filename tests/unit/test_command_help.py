@@ -40,7 +40,7 @@ def words_of(example: str) -> list[str]:
 
 
 def test_pages_are_of_commands() -> None:
-    assert set(PAGES) == {*EVERY, "lab"}
+    assert set(PAGES) == {*EVERY, "lab", "traffic"}
     assert {page.panel for page in PAGES.values()} == set(PANELS)
 
 

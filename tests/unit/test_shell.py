@@ -60,6 +60,23 @@ def test_words_in_quotes() -> None:
         _ = Line("cut", "core 'r1").words
 
 
+@pytest.mark.parametrize(
+    ("text", "goes_on"), [("c2 iperf3 -s &", True), ("c2 true && true", False), ("c2", False)]
+)
+def test_a_line_that_leaves_something_behind(text: str, goes_on: bool) -> None:
+    line = parse(text)
+    assert line is not None
+    assert line.goes_on == goes_on
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [(3, ["one", "two", "thre"]), (2, ["one", "… an"]), (9, ["one", "two", "thre"])],
+)
+def test_what_a_window_has_room_for(rows: int, shown: list[str]) -> None:
+    assert watching.fitting(["one", "two", "three"], 5, rows) == shown
+
+
 class TestNames:
     def test_without_the_network_where_unique(self, one: Names, two: Names) -> None:
         assert one.node("r1") == "ring/r1"
@@ -411,7 +428,7 @@ class TestShell:
 
     def test_commands_in_nodes(self, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[list[str]] = []
-        monkeypatch.setattr(visit, "run_in", lambda *words: calls.append([*words][1:3]) or 0)
+        monkeypatch.setattr(visit, "run_in", lambda *words, **_: calls.append([*words][1:3]) or 0)
         Shell("lab").run("a/c1 ping -c1 r2")
         Shell("lab").run("a/c1")
         assert calls[0] == ["a/c1", ["sh", "-c", "ping -c1 10.0.128.2"]]

@@ -52,8 +52,9 @@ def list_labs(place: Place = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_about(lab) for lab in labs], indent=2))
     elif labs:
+        width = max(len(lab.name) for lab in labs)
         for lab in labs:
-            print(f"{lab.name:<20} {lab.doc.minutes:>3} min  {lab.doc.title}")
+            print(f"{lab.name:<{width}} {lab.doc.minutes:>3} min  {lab.doc.title}")
     else:
         print("there are no teaching labs here; --labs FOLDER says where they are")
 
@@ -74,10 +75,14 @@ def start(
     place: Place = None,
 ) -> int:
     """Start a lab; it runs until vnemu down NAME."""
+    from vnemu.sessions import folder
     from vnemu.teaching.catalogue import PAGE, find
     from vnemu.teaching.submission import ANSWERS, Work
 
     lab = find(name, place)
+    if lab.name in folder.labs():
+        hint = f"vnemu lab reset {name} brings it back to its start, vnemu down {lab.name} ends it"
+        raise InputError([Problem("", f"the lab '{lab.name}' runs already", hint)])
     work = Work.of(lab, save)
     status = _up(lab, kernel, memory)
     if status == 0:

@@ -124,7 +124,9 @@ def find(topology: Topology, name: str) -> VirtualLink | PhysicalLink:
     link = links.get(name)
     if link is None:
         kind = "virtual link" if virtual else "physical link"
-        hint = instead_of(name, list(links))
+        named_so = [path for path in topology.links if path.endswith(f"/{name}")]
+        near = f"did you mean {' or '.join(map(repr, named_so))}?" if named_so else ""
+        hint = near or instead_of(name, list(links))
         raise InputError([Problem("", f"there is no {kind} '{name}'", hint)])
     return link
 

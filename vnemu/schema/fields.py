@@ -62,7 +62,7 @@ def check_node_path(text: str) -> str:
     """
     network, slash, node = text.partition("/")
     if not slash:
-        raise ValueError(f"'{text}' names no network: write it like a/{text}")
+        raise ValueError(f"'{text}' names no network: write it like NETWORK/{text}")
     check_name(network)
     check_name(node)
     return text

@@ -116,18 +116,22 @@ def connect(name: str) -> socket.socket:
         InputError: if there is none of that name.
         ExperimentFailed: if too many are in line before.
     """
-    path = where()
-    if path.is_dir() and _NAME.fullmatch(name):
-        folder = _opened(path)
+    if _NAME.fullmatch(name):
         try:
-            return _connect(folder, name)
+            return _connected(name)
         except (ConnectionError, FileNotFoundError):
             pass
         except BlockingIOError:
             raise ExperimentFailed(f"lab '{name}' does not answer") from None
-        finally:
-            os.close(folder)
     raise InputError([Problem("", f"no lab '{name}' runs", _instead(name))])
+
+
+def _connected(name: str) -> socket.socket:
+    folder = _opened(where())  # which goes with the last lab at any moment
+    try:
+        return _connect(folder, name)
+    finally:
+        os.close(folder)
 
 
 def _instead(name: str) -> str:

@@ -23,12 +23,23 @@ _PIECE = 1 << 16
 _LOOK_MS = 50
 _SIGNALS = {"INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "CONT"}
 _UNTIL_THERE_S = 0.01
+# A terminal hangs up when the leader of its session ends, and what is in its foreground then gets
+# SIGHUP: a daemon that a program has just started (iperf3 -s -D) as well. So something else than
+# the program leads, and takes the terminal back first. It lets go on what Ctrl-Z has stopped (148):
+# nobody could do that later.
+_LEADER = """
+set -m
+"$@"
+status=$?
+while [ $status = 148 ]; do fg >/dev/null 2>&1; status=$?; done
+exit $status
+"""
 
 
 class Program:
     """A program that has been started in a VR for somebody outside.
 
-    It leads a session of its own *in* the VR: the signals and the Ctrl-C that are meant
+    It is in a session of its own *in* the VR: the signals and the Ctrl-C that are meant
     for it do not end what has sent it in.
 
     Parameters:
@@ -118,9 +129,8 @@ class _Terminal:
         """Start a program on it."""
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), self._slave)
         try:
-            process = node.popen(
-                "setsid", "--ctty", *argv, **streams, env={**os.environ, "TERM": term}
-            )
+            led = ("setsid", "--ctty", "sh", "-c", _LEADER, "sh", *argv)
+            process = node.popen(*led, **streams, env={**os.environ, "TERM": term})
         except BaseException:
             os.close(self._own)
             self._end.close()

@@ -33,20 +33,23 @@ def on_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
-def run_in(lab: str, node: str, argv: Sequence[str], stdin: int = 0) -> int:
+def run_in(
+    lab: str, node: str, argv: Sequence[str], stdin: int = 0, *, terminal: bool = True
+) -> int:
     """Run a program in a VR or host of a lab, and return its exit status.
 
     It has this process's standard input, output and error; where both input and output
     are a terminal, it has a terminal of its own that is shown on this one.
 
     Parameters:
-        stdin: what it reads instead, if there is no terminal.
+        stdin: what it reads instead, if it has no terminal.
+        terminal: whether it may have one, which would take along what goes on behind it.
 
     Raises:
         VnemuError: what the lab answers.
     """
     request: dict[str, object] = {"ask": "exec", "node": node, "argv": list(argv)}
-    if on_terminal():
+    if terminal and on_terminal():
         return _on_terminal(lab, request)
     sys.stdout.flush()
     connection = opened(lab, request, (stdin, 1, 2))

@@ -36,6 +36,11 @@ class Line:
         """Whether it is written like an entry of a timeline: ``move: a/r1, to: rm2``."""
         return self.word.endswith(":") or self.word.startswith("{")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it leaves a program behind that goes on: ``c2 iperf3 -s &``."""
+        return self.rest.endswith("&")
+
     def __str__(self) -> str:
         return f"{self.word} {self.rest}".rstrip()
 

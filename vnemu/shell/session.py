@@ -107,15 +107,18 @@ class Shell:
         """As `do`, of entries that are not written yet."""
         return self.do(*map(entry_text, entries))
 
-    def execute(self, node: str, argv: Sequence[str]) -> int:
+    def execute(self, node: str, argv: Sequence[str], *, terminal: bool = True) -> int:
         """Run a program in a node, on this terminal if there is one; its exit status.
+
+        Parameters:
+            terminal: False: it has none, but prints here.
 
         Raises:
             VnemuError: what the lab answers.
         """
         # Without a terminal, what can be read here are the next lines of the shell.
         with visit.no_streams() as (nothing, *_):
-            return visit.run_in(self.lab, node, argv, nothing)
+            return visit.run_in(self.lab, node, argv, nothing, terminal=terminal)
 
     def output(self, node: str, *argv: str) -> str:
         """What a program in a node prints.
@@ -135,7 +138,8 @@ class Shell:
         self.note(line)
         if not line.rest:
             return self.execute(path, visit.login_shell(path))
-        return self.execute(path, ["sh", "-c", names.with_addresses(line.rest, path)])
+        argv = ["sh", "-c", names.with_addresses(line.rest, path)]
+        return self.execute(path, argv, terminal=not line.goes_on)
 
 
 def _placed(error: VnemuError, place: str) -> VnemuError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 _EVERY_S = 1.0
 _HEAD = ["LINK", "DIRECTION", "RATE", "LIMIT", "GUARANTEE", "LOSS", "QUEUE", "STATE"]
 _OF_A_NODE = {
+    "Neighbours": ("ip", "neighbour"),
     "Routes": ("ip", "-4", "route"),
     "Routes of IPv6": ("ip", "-6", "route"),
-    "Neighbours": ("ip", "neighbour"),
 }
 _BIRD = {
     "ospf": "show ospf neighbors",
@@ -61,7 +62,7 @@ def _whole_screen() -> Iterator[Callable[[list[str]], None]]:
     """Something that shows lines in place of those before; ends with Ctrl-C, and is gone then."""
 
     def show(lines: list[str]) -> None:
-        text = "".join(f"{line}{_TO_END_OF_LINE}\r\n" for line in lines)
+        text = f"{_TO_END_OF_LINE}\r\n".join(fitting(lines, *shutil.get_terminal_size()))
         sys.stdout.write(f"{_TOP}{text}{_BELOW}")
         sys.stdout.flush()
 
@@ -75,10 +76,17 @@ def _whole_screen() -> Iterator[Callable[[list[str]], None]]:
         sys.stdout.flush()
 
 
+def fitting(lines: list[str], columns: int, rows: int) -> list[str]:
+    """What a window has room for; its last line says how many there are besides."""
+    if len(lines) > rows:
+        lines = [*lines[: rows - 1], f"… and {len(lines) - rows + 1} more lines"]
+    return [line[: columns - 1] for line in lines]  # what clears the rest clears the last column
+
+
 def _node(shell: Shell, word: str) -> Callable[[], list[str]]:
     names = shell.names()
     path = names.node(word)
-    questions = {**_OF_A_NODE, **dict(_of_routing(names.data["nodes"][path]))}
+    questions = {**dict(_of_routing(names.data["nodes"][path])), **_OF_A_NODE}
 
     def look() -> list[str]:
         lines = [path]

@@ -34,6 +34,7 @@ from vnemu.schema.life import (
     StopDoc,
 )
 from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.observing import ProveIsolationDoc
 from vnemu.schema.timeline import (
     AddDoc,
     BatchDoc,
@@ -43,7 +44,6 @@ from vnemu.schema.timeline import (
     FlapDoc,
     MendDoc,
     MoveDoc,
-    ProveIsolationDoc,
     RemoveDoc,
     RepairDoc,
     ReplayDoc,
@@ -364,6 +364,7 @@ class _Checker:
     def _phases(self) -> int:
         from vnemu.results.phases import boundaries, cut_phases  # numpy takes its time to load
 
-        planned = [at for e in self._timeline.entries for at in boundaries(e.at, e.until)]
+        cutting = [entry for entry in self._timeline.entries if not entry.observes]
+        planned = [at for e in cutting for at in boundaries(e.at, e.until)]
         duration = self._doc.duration.seconds * self._scale
         return len(cut_phases(planned, duration))

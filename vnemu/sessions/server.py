@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vnemu.errors import InputError, Problem
+from vnemu.sessions import capturing
 from vnemu.sessions.programs import Program
 from vnemu.sessions.protocol import VERSION, Connection, Message, error_as_data
 from vnemu.sessions.running import RunningLab, text_of
@@ -69,6 +70,9 @@ class Server:
         what = str(request.get("ask"))
         if what == "exec":
             self._exec(connection, request, descriptors)
+        elif what == "capture":
+            found = capturing.answer(self._running, connection, request, descriptors)
+            connection.send({"ok": found})
         elif what == "events":
             self._events(connection, bool(request.get("follow")))
         elif what in self._answers:
@@ -109,7 +113,9 @@ class Server:
         connection.send({"ok": {"status": program.wait()}})
 
 
-REQUESTS = ("about", "inspect", "counters", "do", "exec", "converge", "logs", "events", "end")
+REQUESTS = (
+    *("about", "inspect", "counters", "do", "exec", "capture", "converge", "logs", "events", "end"),
+)
 
 
 def _do(running: RunningLab, request: Message) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Self
 
 from vnemu import capsule
 from vnemu.drivers import router_os
+from vnemu.drivers.capture import Capture, Chosen
 from vnemu.drivers.kernel import Kernel
 from vnemu.drivers.namespace_routers import NamespaceRouters
 from vnemu.drivers.probe import require, require_change, settle
@@ -43,6 +44,7 @@ from vnemu.plan.build import build
 from vnemu.plan.changed import changed_fragments, draining
 from vnemu.plan.diff import FragmentKey, Plan, diff
 from vnemu.plan.objects import node_namespace
+from vnemu.plan.taps import taps_of
 from vnemu.readiness import Readiness
 from vnemu.schema.load import load_topology
 from vnemu.schema.wording import some
@@ -59,6 +61,7 @@ class Lab(LabVerbs):
         self._kernel: Kernel | None = None
         self._processes: ProcessMaker | None = None
         self._routers: Routers | None = None
+        self._captures: list[Capture] = []
 
     @classmethod
     def from_file(
@@ -149,6 +152,8 @@ class Lab(LabVerbs):
         return self._processes.ended() if self._processes is not None else []
 
     def _close(self) -> None:
+        while self._captures:  # their sockets would keep namespaces alive
+            self._captures.pop().end()
         if self._processes is not None:
             self._processes.close()
             self._processes = None
@@ -193,6 +198,31 @@ class Lab(LabVerbs):
         kernel = self.kernel
         assert self._processes is not None, "a lab that is up has both"
         return VirtualNode(node, kernel, self._processes)
+
+    def capture(
+        self, what: str, output: int, chosen: Chosen | None = None, capture: Capture | None = None
+    ) -> Capture:
+        """Capture frames from now on, as pcapng; it ends by `Capture.stop`, or with the lab.
+
+        Parameters:
+            what: a link, node, machine, an end or a NIC (`vnemu.plan.taps.taps_of`).
+            output: a descriptor to write to.
+            chosen: which frames, and when it is to end by itself; None: all of them.
+            capture: one that has been made ready.
+
+        Raises:
+            InputError: if there is nothing of that name.
+            ExperimentFailed: if it cannot be begun.
+        """
+        own = capture or Capture()
+        try:
+            taps = taps_of(self.topology, what)
+            own.begin(taps, chosen or Chosen(), self.kernel.inside, output)
+        except BaseException:
+            own.close()
+            raise
+        self._captures = [each for each in self._captures if not each.is_closed] + [own]
+        return own
 
     def _repr_html_(self) -> str:
         """As a notebook shows it: drawing, nodes and virtual links."""

@@ -57,7 +57,7 @@ def test_the_protocol_of_a_frame(frame: bytes, found: tuple[str, int]) -> None:
 
 def test_a_capture_is_read_by_scapy(tmp_path: Path) -> None:
     utils = pytest.importorskip("scapy.utils")
-    file = PcapngFile(tmp_path / "x.pcapng")
+    file = PcapngFile((tmp_path / "x.pcapng").open("wb", buffering=0))
     at = 1_800_000_000_123_456_789
     file.write("a/r1 eth0", at, b"12345", 5, True)
     file.write("a/r2 eth10", at + 1, b"123456", 600, False)

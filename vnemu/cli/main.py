@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vnemu import __version__
-from vnemu.cli import flows, labs, manual, teaching, verbs
+from vnemu.cli import capture, flows, labs, manual, teaching, verbs
 from vnemu.cli.console import complain
 from vnemu.cli.migration import import_network
 from vnemu.cli.options import AnyFile, AsJson, KernelChoice, Memory, Overrides
@@ -336,6 +336,7 @@ def schema(
 
 
 labs.register(app)
+capture.register(app)
 verbs.register(app)
 app.add_typer(flows.app, name="traffic")
 app.add_typer(teaching.app, name="lab")

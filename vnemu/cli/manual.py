@@ -179,6 +179,15 @@ PAGES: Mapping[str, Page] = {
         "vnemu record wowkivs2009 session.yaml",
         see="events, run, docs/shell.md",
     ),
+    "capture": _page(
+        _LIVE,
+        f"0 fine, 1 it could not be written, 2 there is no such lab or place, or the filter is "
+        f"wrong, {_LACKS}",
+        "vnemu capture wowkivs2009 a/core -w - | wireshark -k -i -",
+        "vnemu capture wowkivs2009 rm1-rm2 --filter udp --for 5s -w tunnels.pcapng",
+        "vnemu capture wowkivs2009 a/r1:eth0 --filter icmp --count 10",
+        see="exec, docs/files.md",
+    ),
     "traffic": Page(_LIVE, (), ""),
     "traffic start": _page(
         _LIVE,

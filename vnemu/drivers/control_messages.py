@@ -2,34 +2,21 @@
 
 One packet socket in the fabric's namespace hears all devices there; a classic BPF program
 lets only routing protocols through, so that data costs no more than a look at its headers.
-What passes is put by the kernel in a ring that we read now and then (packet(7), TPACKET_V3;
-the layout is that of include/uapi/linux/if_packet.h).
 
 A frame that arrives at a vif was sent *out* by the node; one that leaves by it goes *in*.
 """
 
 from __future__ import annotations
 
-import mmap
 import socket
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from vnemu.drivers.bpf import Instruction, assemble, attach
+from vnemu.drivers.packet_ring import ETH_P_ALL, PacketRing
 
-_SOL_PACKET = 263
-_PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _TPACKET_V3 = 5, 6, 10, 2
-_ETH_P_ALL = 0x0003
-_BLOCK, _BLOCKS, _FRAME = 1 << 17, 16, 1 << 11
+_BLOCK, _BLOCKS = 1 << 17, 16
 _RETIRE_MS = 50
-_RING = struct.Struct("=IIIIIII")
-_BLOCK_HEAD = struct.Struct("=III")  # status, packets, offset of the first one
-_BLOCK_STATUS, _STATUS_USER = 8, 1
-_PACKET = struct.Struct("=IIIIIIH")
-_ADDRESS_AT = 48
-_ADDRESS = struct.Struct("=HHiHBB")  # struct sockaddr_ll up to the length of the address
-_OUTGOING = 4
 
 _OSPF, _TCP, _UDP, _BGP = 89, 6, 17, 179
 _IPV4, _IPV6, _LONGEST_LLC = 0x0800, 0x86DD, 1500
@@ -120,15 +107,14 @@ class Heard:
     Parameters:
         node, nic: at whose vif.
         outward: whether the node sent it.
-        seconds, nanoseconds: when, by the wall clock.
+        at_ns: when, in nanoseconds since the epoch.
         size: of the frame in bytes.
     """
 
     node: str
     nic: str
     outward: bool
-    seconds: int
-    nanoseconds: int
+    at_ns: int
     size: int
     frame: bytes
 
@@ -143,14 +129,9 @@ class ControlMessages:
     def __init__(self) -> None:
         # It hears everything for an instant, until the filter is in place; what it heard
         # then is thrown away when it gets its ring.
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-        attach(self._socket, _filter())
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
-        frames = _BLOCK // _FRAME * _BLOCKS
-        ring = _RING.pack(_BLOCK, _BLOCKS, _FRAME, frames, _RETIRE_MS, 0, 0)
-        self._socket.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)
-        self._ring = mmap.mmap(self._socket.fileno(), _BLOCK * _BLOCKS)
-        self._block = 0
+        opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        attach(opened, _filter())
+        self._ring = PacketRing(opened, _BLOCK, _BLOCKS, _RETIRE_MS)
         self._vifs: Mapping[int, tuple[str, str]] = {}
         self._counts: dict[tuple[str, str, str, str], tuple[int, int]] = {}
         self._changed: set[tuple[str, str, str, str]] = set()
@@ -180,35 +161,17 @@ class ControlMessages:
             self._changed.add(key)
             if keep is not None:
                 keep(heard)
-        statistics = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
-        self.dropped += struct.unpack("=III", statistics)[1]
+        self.dropped += self._ring.drops()
         rows = [(*key, *self._counts[key]) for key in sorted(self._changed)]
         self._changed.clear()
         return rows
 
     def _heard(self) -> Iterator[Heard]:
-        for _ in range(_BLOCKS):
-            at = self._block * _BLOCK
-            status, packets, first = _BLOCK_HEAD.unpack_from(self._ring, at + _BLOCK_STATUS)
-            if not status & _STATUS_USER:
-                return
-            yield from self._packets(at + first, packets)
-            struct.pack_into("=I", self._ring, at + _BLOCK_STATUS, 0)
-            self._block = (self._block + 1) % _BLOCKS
-
-    def _packets(self, at: int, count: int) -> Iterator[Heard]:
-        for _ in range(count):
-            following, seconds, nanoseconds, kept, size, _, mac = _PACKET.unpack_from(
-                self._ring, at
-            )
-            _, _, index, _, kind, _ = _ADDRESS.unpack_from(self._ring, at + _ADDRESS_AT)
-            vif = self._vifs.get(index)
+        for frame in self._ring.frames():
+            vif = self._vifs.get(frame.device)
             if vif is not None:
-                frame = self._ring[at + mac : at + mac + kept]
-                yield Heard(*vif, kind != _OUTGOING, seconds, nanoseconds, size, frame)
-            at += following
+                yield Heard(*vif, not frame.leaves, frame.at_ns, frame.size, frame.data)
 
     def close(self) -> None:
         """Let go of the ring and the socket."""
         self._ring.close()
-        self._socket.close()

@@ -36,6 +36,7 @@ from vnemu.schema.life import (
     StopDoc,
 )
 from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.observing import ProveIsolationDoc
 from vnemu.schema.timeline import (
     AddDoc,
     BatchDoc,
@@ -45,7 +46,6 @@ from vnemu.schema.timeline import (
     FlapDoc,
     MendDoc,
     MoveDoc,
-    ProveIsolationDoc,
     RemoveDoc,
     RepairDoc,
     ReplayDoc,
@@ -345,6 +345,7 @@ class _Checker:
             self._known(named, names, "event", (*where, "event"))
 
     def _phases(self) -> int:
-        planned = [at for e in self._timeline.entries for at in boundaries(e.at, e.until)]
+        cutting = [entry for entry in self._timeline.entries if not entry.observes]
+        planned = [at for e in cutting for at in boundaries(e.at, e.until)]
         duration = self._doc.duration.seconds * self._scale
         return len(cut_phases(planned, duration))

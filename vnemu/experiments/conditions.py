@@ -72,7 +72,14 @@ def run_info(experiment: Experiment, why: str) -> RunInfo:
             for s in experiment.streams
         ),
         events=tuple(
-            PlannedEvent(at_s=e.at, what=e.what, name=e.name, until_s=e.until, firings=e.events)
+            PlannedEvent(
+                at_s=e.at,
+                what=e.what,
+                name=e.name,
+                until_s=e.until,
+                firings=e.events,
+                observes=e.observes,
+            )
             for e in experiment.entries
         ),
         expect=tuple(

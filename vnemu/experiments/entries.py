@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vnemu.drivers.capture import Chosen
 from vnemu.errors import InternalError
 from vnemu.model.change import Change
 from vnemu.schema.entry import EntryDoc
@@ -23,6 +24,7 @@ from vnemu.schema.life import (
     StopDoc,
 )
 from vnemu.schema.networks import WrittenNetwork
+from vnemu.schema.observing import CaptureDoc, ProveIsolationDoc
 from vnemu.schema.quality import QualityDoc
 from vnemu.schema.texts import Texts
 from vnemu.schema.timeline import (
@@ -34,7 +36,6 @@ from vnemu.schema.timeline import (
     FlapDoc,
     MendDoc,
     MoveDoc,
-    ProveIsolationDoc,
     RemoveDoc,
     RepairDoc,
     ReplayDoc,
@@ -149,6 +150,8 @@ def words(doc: EntryDoc, beside: Beside) -> str:
     match doc:
         case ProveIsolationDoc():
             return f"prove isolation {' -> '.join(doc.prove_isolation)}"
+        case CaptureDoc():
+            return f"capture {doc.capture}" + (f" ({doc.filter})" if doc.filter else "")
         case ReplayDoc():
             return f"replay {doc.trace} on {doc.replay}"
         case FlapDoc():
@@ -161,3 +164,27 @@ def words(doc: EntryDoc, beside: Beside) -> str:
 
 def _of_ramp(doc: ReshapeDoc) -> str:
     return ", ".join(f"{key} {ramp.from_} to {ramp.to}" for key, ramp in doc.ramps.items())
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A capture of a run.
+
+    Parameters:
+        name: of its file.
+        at: where, as the file says it.
+        what: it in words.
+        chosen: which frames, and for how long.
+    """
+
+    name: str
+    at: str
+    what: str
+    chosen: Chosen
+
+
+def taken(doc: CaptureDoc, number: int, scale: float) -> Taken:
+    """The capture of the entry of that number, its time scaled."""
+    seconds = doc.for_.seconds * scale if doc.for_ else None
+    chosen = Chosen(doc.filter or "", doc.count, seconds)
+    return Taken(doc.name or str(number), doc.capture, words(doc, Beside()), chosen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from vnemu.drivers.control_messages import ControlMessages, Heard
 from vnemu.drivers.pcapng import PcapngFile
@@ -18,6 +19,7 @@ from vnemu.experiments.fingerprint import Untouched
 from vnemu.lab import Lab
 from vnemu.model.overlay import Node, Topology
 from vnemu.plan.objects import FABRIC, node_namespace
+from vnemu.plan.taps import nic_name
 from vnemu.results.record import NodePlace, RunWriter
 
 
@@ -41,7 +43,7 @@ class Observers:
             stack.callback(self._routes.close)
             self._messages = lab.kernel.inside(FABRIC, ControlMessages)
             stack.callback(self._messages.close)
-            self._file = PcapngFile(writer.folder / "control.pcapng") if capture else None
+            self._file = _file(writer.folder / "control.pcapng") if capture else None
             if self._file is not None:
                 stack.callback(self._file.close)
             self._stack = stack.pop_all()
@@ -90,9 +92,8 @@ class Observers:
 
     def _keep(self, heard: Heard) -> None:
         assert self._file is not None, "it is asked to keep them"
-        at_ns = heard.seconds * 10**9 + heard.nanoseconds
-        name = f"{heard.node} {heard.nic}"
-        self._file.write(name, at_ns, heard.frame, heard.size, heard.outward)
+        name = nic_name(heard.node, heard.nic)
+        self._file.write(name, heard.at_ns, heard.frame, heard.size, heard.outward)
 
     def changed(self, at: float, events: Sequence[int], before: Topology) -> None:
         """The lab was changed from outside at `at`, for the events so numbered."""
@@ -136,6 +137,10 @@ class Observers:
     def close(self) -> None:
         """Let go of all sockets; a second call does nothing."""
         self._stack.close()
+
+
+def _file(path: Path) -> PcapngFile:
+    return PcapngFile(path.open("wb", buffering=0))
 
 
 def _sockets(lab: Lab, nodes: Iterable[str]) -> dict[str, tuple[NodeRoutes, Callable[[int], str]]]:

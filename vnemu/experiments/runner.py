@@ -12,6 +12,7 @@ from vnemu.drivers import router_os
 from vnemu.drivers.probe import settle
 from vnemu.errors import ExperimentFailed, VnemuError
 from vnemu.events import Note, PhaseTick, Sink, TimelineFired, ignore
+from vnemu.experiments.captures import Captures
 from vnemu.experiments.conditions import run_info
 from vnemu.experiments.created_networks import with_own_networks
 from vnemu.experiments.ideals import Ideals
@@ -154,6 +155,7 @@ class _Run:
             writer.stream_path(),
             writer.log_path("streams.log"),
         )
+        self._captures = Captures(experiment.events, lab, writer)
         self._running: dict[str, Flow] = {}
         self._proofs: dict[tuple[str, str], Proof] = {}
 
@@ -165,6 +167,8 @@ class _Run:
             for flow in self._flows.values():
                 stack.callback(flow.close)
                 flow.listen()
+            stack.callback(self._captures.close)
+            self._captures.prepare()
             stack.callback(self._streams.close)
             self._streams.open()
             for flow in self._flows.values():
@@ -198,6 +202,7 @@ class _Run:
             # Queues run empty before the probes end, so that none is cut off on its way.
             for flow in self._running.values():
                 flow.finish()
+            self._captures.finish()
             self._ideals.finish()
             self._observers.finish()
 
@@ -267,6 +272,8 @@ class _Run:
         begun, before = self._clock(), self._lab.topology
         if events[0].prove is not None:
             self._prove(events[0].prove)
+        elif events[0].capture is not None:
+            self._captures.begin(events[0])
         elif events[0].only_reshapes:
             self._lab.do(*verbs)
         else:

@@ -15,17 +15,18 @@ from random import Random
 from typing import NamedTuple
 
 from vnemu.errors import InputError, Problem
-from vnemu.experiments.entries import Beside, flap_verbs, reshape, verbs_of, words
+from vnemu.experiments.entries import Beside, Taken, flap_verbs, reshape, taken, verbs_of, words
 from vnemu.model.check import link_name
 from vnemu.model.overlay import Topology
+from vnemu.plan.taps import taps_of
 from vnemu.routing.configuration import check_texts
 from vnemu.schema.entry import EntryDoc
 from vnemu.schema.load import LoadedExperiment, problem
+from vnemu.schema.observing import CaptureDoc, ProveIsolationDoc
 from vnemu.schema.ramps import Ramp
 from vnemu.schema.timeline import (
     DEFAULT_STEP,
     FlapDoc,
-    ProveIsolationDoc,
     ReplayDoc,
     ReshapeDoc,
 )
@@ -42,24 +43,28 @@ Firing = tuple[int, tuple[Verb, ...]]
 
 @dataclass(frozen=True)
 class Event:
-    """Something done `at` seconds after the start; either `verbs` or `prove` is set.
+    """Something done `at` seconds after the start; one of `verbs`, `prove`, `capture` is set.
 
     Parameters:
         verbs: one atomic change.
         prove: the (sending, listening) networks of a proof of isolation.
         entries: the numbers of the entries that it belongs to, from 1.
+        capture: a capture that begins.
     """
 
     at: float
     verbs: tuple[Verb, ...] = ()
     prove: tuple[str, str] | None = None
     entries: tuple[int, ...] = ()
+    capture: Taken | None = None
 
     @property
     def what(self) -> str:
         """The event in words."""
         if self.prove is not None:
             return f"prove isolation {self.prove[0]} -> {self.prove[1]}"
+        if self.capture is not None:
+            return self.capture.what
         return ", ".join(str(verb) for verb in self.verbs)
 
     @property
@@ -82,6 +87,7 @@ class Entry:
         at: its first event.
         until: when it is over; None for what happens once.
         events: how many it has.
+        observes: whether it changes nothing, and so cuts no phase.
     """
 
     number: int
@@ -90,6 +96,7 @@ class Entry:
     at: float
     until: float | None
     events: int
+    observes: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class _Moment(NamedTuple):
     number: int
     verbs: tuple[Verb, ...] = ()
     prove: tuple[str, str] | None = None
+    capture: CaptureDoc | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,7 @@ def timeline_of(loaded: LoadedExperiment, scale: float = 1.0) -> Timeline:
                 at=_seconds(own[0].at if own else end, scale),
                 until=None if until is None else _seconds(until, scale),
                 events=len(own),
+                observes=isinstance(doc, CaptureDoc),
             )
         )
     return Timeline(tuple(entries), tuple(_events(moments, scale)))
@@ -186,7 +195,7 @@ def _seconds(nanoseconds: int, scale: float) -> float:
 
 
 def _events(moments: Iterable[_Moment], scale: float) -> Iterator[Event]:
-    """Changes for the same moment become one batch; proofs follow them."""
+    """Changes for the same moment become one batch; proofs and captures follow them."""
     ordered = sorted(moments, key=lambda moment: moment.at)
     for at, group in groupby(ordered, key=lambda moment: moment.at):
         together = list(group)
@@ -198,6 +207,9 @@ def _events(moments: Iterable[_Moment], scale: float) -> Iterator[Event]:
         for moment in together:
             if moment.prove is not None:
                 yield Event(_seconds(at, scale), (), moment.prove, (moment.number,))
+            elif moment.capture is not None:
+                capture = taken(moment.capture, moment.number, scale)
+                yield Event(_seconds(at, scale), entries=(moment.number,), capture=capture)
 
 
 def _moments(number: int, doc: EntryDoc, material: _Material, end: int) -> Iterator[_Moment]:
@@ -205,6 +217,9 @@ def _moments(number: int, doc: EntryDoc, material: _Material, end: int) -> Itera
         one, other = doc.prove_isolation
         for start in _starts(doc, end):
             yield _Moment(start, number, prove=(one, other))
+        return
+    if isinstance(doc, CaptureDoc):
+        yield from (_Moment(start, number, capture=doc) for start in _starts(doc, end))
         return
     for at, verbs in _firings(doc, material, end):
         if at < end:
@@ -232,6 +247,9 @@ def _over(doc: EntryDoc, own: list[_Moment], trace: Trace | None, end: int) -> i
         begin = doc.at.amount if doc.at else 0
         length = trace.length if trace else 0
         over = _stop(doc, end) if doc.loop else min(begin + length, _stop(doc, end))
+    elif isinstance(doc, CaptureDoc):
+        begin = doc.at.amount if doc.at else 0
+        return min(begin + doc.for_.amount, end) if doc.for_ else end
     elif doc.every is not None:
         over = _stop(doc, end)
     elif isinstance(doc, ReshapeDoc) and doc.over and doc.at is not None:
@@ -307,6 +325,9 @@ def rehearse(loaded: LoadedExperiment, state: State, timeline: Timeline) -> list
         try:
             state = carry_out(state, event.verbs)
             check_texts(state.topology, before)
+            if event.capture is not None:
+                taps_of(state.topology, event.capture.at)
+                event.capture.chosen.program()
         except InputError as error:
             raise InputError(
                 _told(loaded, timeline.entries[event.entries[0] - 1], event, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vnemu.results.reader import FlowSamples, LinkSamples, PathSamples, Run
 from vnemu.results.routing import touched_at_all, with_routing
 from vnemu.results.runinfo import FlowInfo
 from vnemu.results.schema import (
+    CaptureResult,
     Conditions,
     EventResult,
     FlowInPhase,
@@ -32,7 +33,7 @@ def analyse(run: Run) -> Result:
     """Compute the result of a run, expectations included."""
     end_s = run_end(run)
     events = carried_events(run)
-    cuts = [cut for event in events if event.firings for cut in event.boundaries]
+    cuts = [cut for event in events if event.cuts for cut in event.boundaries]
     phases = cut_phases(cuts, end_s)
     untouched, differences = touched_at_all(run)
     result = Result(
@@ -47,6 +48,7 @@ def analyse(run: Run) -> Result:
         probes={p.name: probe_result(run.probes.get(p.name)) for p in run.info.probes},
         streams={name: stream_result(s, end_s) for name, s in run.streams.items()},
         proofs=tuple(ProofResult(**proof.model_dump()) for proof in run.proofs),
+        captures=tuple(CaptureResult(**each.model_dump()) for each in run.captures),
         route_protocols=run.routes.protocols,
         untouched=untouched,
         differences=differences,
@@ -149,12 +151,20 @@ def _notes(run: Run) -> tuple[str, ...]:
             f"There are no samples of {'flow' if len(silent) == 1 else 'flows'} {listed(silent)}."
         )
     notes += notes_on(run)
+    notes += list(_lost_frames(run))
     if run.bad_lines:
         notes.append(
             f"{run.bad_lines} unreadable line(s) of the record were left out, "
             "as after a run that was cut off."
         )
     return tuple(notes)
+
+
+def _lost_frames(run: Run) -> Iterator[str]:
+    for capture in run.captures:
+        dropped = sum(counts.dropped for counts in capture.interfaces.values())
+        if dropped:
+            yield f"{capture.file} lacks {dropped} frames, which came too fast to be kept."
 
 
 def _conditions(run: Run) -> Conditions:

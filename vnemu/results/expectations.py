@@ -154,7 +154,8 @@ def _ideal_of(doc: GoodputExpectation, result: Result) -> float | None:
 
 
 def _phase(number: int, result: Result) -> PhaseResult:
-    planned = [at for event in result.events for at in boundaries(event.planned_s, event.until_s)]
+    cutting = [event for event in result.events if not event.observes]
+    planned = [at for event in cutting for at in boundaries(event.planned_s, event.until_s)]
     count = max(len(result.phases), len(cut_phases(planned, result.duration_s)))
     if number > count:
         raise NotThere(

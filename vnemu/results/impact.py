@@ -47,6 +47,11 @@ class Carried:
         return until_s is None or self.firings[-1].planned_s >= until_s - ROUNDING_S
 
     @property
+    def cuts(self) -> bool:
+        """Whether it was carried out and cuts phases; else nothing is counted for it."""
+        return bool(self.firings) and not self.planned.observes
+
+    @property
     def boundaries(self) -> list[Firing]:
         """Where it cuts phases."""
         first, last = self.firings[0], self.firings[-1]
@@ -98,10 +103,16 @@ def probe_result(samples: ProbeSamples | None) -> ProbeResult:
 def _event_result(run: Run, event: Carried, phases: Sequence[Phase]) -> EventResult:
     planned = event.planned
     head = EventResult(
-        name=planned.name, what=planned.what, planned_s=planned.at_s, until_s=planned.until_s
+        name=planned.name,
+        what=planned.what,
+        planned_s=planned.at_s,
+        until_s=planned.until_s,
+        observes=planned.observes,
     )
     if not event.firings:
         return head
+    if not event.cuts:
+        return head.model_copy(update=_times(event))
     begun_s, ended_s = event.firings[0].actual_s, event.firings[-1].actual_s
     settled = _settlings(run, ended_s, phases) if event.is_over else {}
     update = {

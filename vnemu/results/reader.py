@@ -14,6 +14,7 @@ from vnemu.results.routes import RouteHistory, RouteRow, route_row
 from vnemu.results.runinfo import (
     JOURNAL_ENTRY,
     AnyEntry,
+    CaptureEntry,
     EndEntry,
     EventEntry,
     IdealEntry,
@@ -98,6 +99,7 @@ class Run:
     ideals: tuple[IdealEntry, ...] = ()
     firings: tuple[EventEntry, ...] = ()
     proofs: tuple[ProofEntry, ...] = ()
+    captures: tuple[CaptureEntry, ...] = ()
     end: EndEntry | None = None
     flows: dict[str, FlowSamples] = field(default_factory=dict)
     links: dict[tuple[str, str], LinkSamples] = field(default_factory=dict)
@@ -151,6 +153,7 @@ def read_run(folder: Path) -> Run:
         ideals=tuple(sorted((e for e in journal if isinstance(e, IdealEntry)), key=_begin)),
         firings=_numbered([entry for entry in journal if isinstance(entry, EventEntry)]),
         proofs=tuple(entry for entry in journal if isinstance(entry, ProofEntry)),
+        captures=tuple(entry for entry in journal if isinstance(entry, CaptureEntry)),
         end=ends[-1] if ends else None,
         flows={key[0]: FlowSamples(*columns) for key, columns in flows.items()},
         links={(key[0], key[1]): LinkSamples(*columns) for key, columns in links.items()},

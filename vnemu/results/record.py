@@ -5,10 +5,11 @@ run.json                       what was known at the start (`RunInfo`)
 topology.yaml experiment.yaml  the resolved files, defaults and overrides included
 plan.txt                       the plan, in words
 traces/                        what the timeline replays, if it does
-journal.jsonl                  ideals, events, proofs and the end, as they happened
+journal.jsonl                  ideals, events, proofs, captures and the end, as they happened
 flows.csv links.csv paths.csv probes.csv   raw samples
 routes.csv control.csv         routes of the nodes, routing messages at the vifs
 control.pcapng                 those messages, if the experiment asks for them
+captures/                      what the timeline captures
 streams.bin                    each UDP probe (`vnemu.results.stream_record`)
 logs/                          the programs' own logs
 result.json report.html goodput.png goodput.svg underlay.svg   made from the above

@@ -38,7 +38,7 @@ def window(event: Carried, events: Sequence[Carried], end_s: float) -> tuple[flo
     later = [
         cut.actual_s
         for other in events
-        if other.firings and other.number != event.number
+        if other.cuts and other.number != event.number
         for cut in other.boundaries
         if cut.planned_s >= begun.planned_s + TOGETHER_S and cut.actual_s > begun.actual_s
     ]
@@ -54,7 +54,7 @@ def with_routing(
         update: dict[str, object] = dict(
             zip(("untouched", "differences"), _touched(run, event.number), strict=True)
         )
-        if event.firings and run.routes.rows:
+        if event.cuts and run.routes.rows:
             update["routing"] = routing_at(run, *window(event, events, end_s))
         found.append(result.model_copy(update=update))
     return tuple(found)

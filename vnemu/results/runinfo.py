@@ -61,7 +61,7 @@ class PlannedEvent(Record):
     """An event, that is an entry of the timeline; times are seconds since the start (t0).
 
     ``until_s`` is when one that lasts is over, None for what happens once; ``firings``
-    is how often something is done.
+    is how often something is done. One that ``observes`` changes nothing and cuts no phase.
     """
 
     at_s: float
@@ -69,6 +69,7 @@ class PlannedEvent(Record):
     name: str = ""
     until_s: float | None = None
     firings: int = 1
+    observes: bool = False
 
 
 class Machine(Record):
@@ -194,6 +195,27 @@ class ProofEntry(Record):
     leaked: int
 
 
+class FrameCounts(Record):
+    """Frames of an interface: ``packets`` were written, ``dropped`` the kernel had no room for."""
+
+    packets: int
+    dropped: int
+
+
+class CaptureEntry(Record):
+    """A capture that is over.
+
+    ``event`` is the number of the event that began it, ``file`` what it wrote, in the run
+    folder; ``interfaces`` go by name.
+    """
+
+    kind: Literal["capture"] = "capture"
+    event: int
+    what: str
+    file: str
+    interfaces: dict[str, FrameCounts] = {}
+
+
 class NodePlace(Record):
     """Where a node is in its VN.
 
@@ -248,5 +270,7 @@ class EndEntry(Record):
     reason: str = ""
 
 
-AnyEntry = IdealEntry | EventEntry | ProofEntry | PlacesEntry | UntouchedEntry | EndEntry
+AnyEntry = (
+    IdealEntry | EventEntry | ProofEntry | CaptureEntry | PlacesEntry | UntouchedEntry | EndEntry
+)
 JOURNAL_ENTRY: TypeAdapter[AnyEntry] = TypeAdapter(Annotated[AnyEntry, Field(discriminator="kind")])

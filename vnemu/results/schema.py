@@ -145,6 +145,9 @@ class EventResult(ResultPart):
     done_s: float | None = Field(default=None, description="when its first firing was done")
     ended_s: float | None = Field(default=None, description="begin of the last firing, if it lasts")
     firings: int = Field(default=0, description="how often something was done")
+    observes: bool = Field(
+        default=False, description="it changes nothing (a capture), and cuts no phase"
+    )
     late_ms: float | None = Field(default=None, description="actual minus planned time")
     took_ms: float | None = Field(default=None, description="from begun to done")
     late_p99_ms: float | None = Field(default=None, description="99th percentile of its firings")
@@ -221,6 +224,24 @@ class ProofResult(ResultPart):
     leaked: int
 
 
+class CapturedFrames(ResultPart):
+    """The frames of an interface."""
+
+    packets: int = Field(description="that were written")
+    dropped: int = Field(description="that the kernel had no room for")
+
+
+class CaptureResult(ResultPart):
+    """A capture that an event of the timeline began."""
+
+    event: int = Field(description="its number, from 1")
+    what: str
+    file: str = Field(description="in the run folder")
+    interfaces: dict[str, CapturedFrames] = Field(
+        default={}, description="by name: network/node:nic, or machine:device"
+    )
+
+
 class ExpectationResult(ResultPart):
     """An expectation of the experiment file, and whether it was met."""
 
@@ -273,6 +294,7 @@ class Result(ResultPart):
         default={}, description="by name and direction: NAME> there, NAME< back"
     )
     proofs: tuple[ProofResult, ...] = ()
+    captures: tuple[CaptureResult, ...] = ()
     route_protocols: tuple[str, ...] = Field(
         default=(),
         description="who set routes of the VRs, as iproute2 calls them; empty: nobody but vnemu",

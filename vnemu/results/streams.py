@@ -223,7 +223,7 @@ def with_streams(
     """Add to each event's result what it did to the streams."""
     found = []
     for event, result in zip(events, results, strict=True):
-        if event.firings and run.streams:
+        if event.cuts and run.streams:
             span = window(event, events, end_s)
             streams = {name: stream_at_event(s, *span) for name, s in run.streams.items()}
             found.append(result.model_copy(update={"streams": streams}))

@@ -34,6 +34,7 @@ def summary_lines(result: Result) -> list[str]:
         *_lines(HEADINGS, list(_rows(result)), 2),
         *_lines(*_adaptation(result), 1),
         *_untouched(result),
+        *_captures(result),
         *_expectations(result),
     ]
 
@@ -65,6 +66,7 @@ def summary_table(result: Result) -> list[RenderableType]:
     parts += [
         Text(line, style="red" if result.differences else "green") for line in _untouched(result)
     ]
+    parts += [Text(line) for line in _captures(result)]
     for line, expectation in zip(_expectations(result), result.expectations, strict=True):
         parts.append(Text(line, style="green" if expectation.met else "red"))
     return parts
@@ -113,6 +115,14 @@ def _untouched(result: Result) -> list[str]:
     if result.untouched and result.route_protocols:
         return ["✔ the virtual routers are untouched"]
     return []
+
+
+def _captures(result: Result) -> list[str]:
+    lines = []
+    for capture in result.captures:
+        packets = sum(counts.packets for counts in capture.interfaces.values())
+        lines.append(f"{capture.file}: {packets} frames, {capture.what}")
+    return lines
 
 
 def _headline(result: Result) -> str:

@@ -10,9 +10,11 @@ from typing import Self, TextIO
 from vnemu.errors import InputError
 from vnemu.results.files import write_atomic
 from vnemu.results.runinfo import (
+    CaptureEntry,
     Difference,
     EndEntry,
     EventEntry,
+    FrameCounts,
     IdealEntry,
     NodePlace,
     PlacesEntry,
@@ -33,6 +35,7 @@ COLUMNS = {
 }
 JOURNAL = "journal.jsonl"
 STREAMS = "streams.bin"
+CAPTURES = "captures"
 _SAMPLED = {"flows.csv", "links.csv", "paths.csv"}
 """A line at a time, these would be most of the system calls of a run."""
 _MUCH = 1 << 20
@@ -146,6 +149,24 @@ class RunWriter:
                 from_=from_, to=to, sent=dict(sent), seen_in_own=dict(seen_in_own), leaked=leaked
             )
         )
+
+    def capture_path(self, name: str) -> Path:
+        """Return where the frames of the capture called `name` belong."""
+        (self.folder / CAPTURES).mkdir(mode=0o755, exist_ok=True)
+        return self.folder / CAPTURES / f"{name}.pcapng"
+
+    def captured(
+        self, event: int, what: str, file: Path, frames: Mapping[str, tuple[int, int]]
+    ) -> None:
+        """The capture that an event began is over.
+
+        Parameters:
+            file: of `capture_path`.
+            frames: of each interface, how many were written, and dropped by the kernel.
+        """
+        counts = {name: FrameCounts(packets=p, dropped=d) for name, (p, d) in frames.items()}
+        place = file.relative_to(self.folder).as_posix()
+        self._journal(CaptureEntry(event=event, what=what, file=place, interfaces=counts))
 
     def flow(self, time_s: float, name: str, goodput_bytes: int, arrived_bytes: int) -> None:
         """Counters of a flow's receiver: payload given to the application, and arrived."""

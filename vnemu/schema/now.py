@@ -14,7 +14,11 @@ from vnemu.schema.timeline import BatchDoc, ReshapeDoc, changes
 from vnemu.schema.violations import validate
 from vnemu.schema.wording import did_you_mean, in_file_order, instead_of
 
-_LASTING = ("flap", "replay", "prove_isolation")
+_LASTING = {
+    **dict.fromkeys(("flap", "replay", "prove_isolation"), "vnemu run FILE"),
+    "capture": "vnemu capture LAB WHAT",
+}
+"""What is not done at once, and what does it."""
 _WHEN = ("at", "every", "from", "until", "name")
 
 
@@ -104,7 +108,7 @@ def _no_verb(document: Document, verbs: list[str]) -> Problem:
     lasting = [key for key in document.data if key in _LASTING]
     if lasting:
         message = f"{lasting[0]} goes on for a time: it is for the timeline of an experiment"
-        return Problem("", message, "vnemu run FILE")
+        return Problem("", message, _LASTING[lasting[0]])
     hint = did_you_mean(first, verbs) or instead_of("", verbs)
     return Problem("", f"'{first}' is no verb", hint)
 

@@ -16,7 +16,6 @@ from vnemu.schema.entry import (
     not_too_close,
 )
 from vnemu.schema.fields import (
-    Endpoints,
     Name,
     NodePath,
     check_name,
@@ -33,6 +32,7 @@ from vnemu.schema.life import (
     StartDoc,
     StopDoc,
 )
+from vnemu.schema.observing import CaptureDoc, ProveIsolationDoc
 from vnemu.schema.quality import Distribution, Nothing, QueueField
 from vnemu.schema.ramps import (
     Ramp,
@@ -232,12 +232,6 @@ class ReplayDoc(EntryDoc):
         return self.as_ or ("limit" if "/" in self.replay else "rate")
 
 
-class ProveIsolationDoc(EntryDoc):
-    """Send marked odd frames from all of one network and look for them in the other."""
-
-    prove_isolation: Endpoints = Field(description="[the network that sends, the one that listens]")
-
-
 _CHANGES: dict[str, type[EntryDoc]] = {
     "reshape": ReshapeDoc,
     "down": DownDoc,
@@ -326,6 +320,7 @@ _EVENTS: dict[str, type[EntryDoc]] = {
     "flap": FlapDoc,
     "replay": ReplayDoc,
     "prove_isolation": ProveIsolationDoc,
+    "capture": CaptureDoc,
 }
 
 
@@ -350,7 +345,8 @@ EventDoc = Annotated[
         | Annotated[BatchDoc, Tag("batch")]
         | Annotated[FlapDoc, Tag("flap")]
         | Annotated[ReplayDoc, Tag("replay")]
-        | Annotated[ProveIsolationDoc, Tag("prove_isolation")],
+        | Annotated[ProveIsolationDoc, Tag("prove_isolation")]
+        | Annotated[CaptureDoc, Tag("capture")],
         Discriminator(
             lambda value: _kind(value, _EVENTS),
             custom_error_type="unknown_event",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vnemu.sessions import client, lookup
+from vnemu.sessions.captures import RemoteCapture, Wish, opened
 from vnemu.sessions.questions import Questions
 from vnemu.sessions.remote_flows import RemoteFlows
 from vnemu.sessions.remote_nodes import RemoteNode
@@ -112,6 +114,35 @@ class RemoteLab(RemoteVerbs, RemoteFlows, Questions):
         """What the programs of Router OSs have logged, by node and program."""
         found: dict[str, dict[str, str]] = client.ask(self.name, "logs", node=None)
         return found
+
+    def capture(
+        self,
+        what: str,
+        file: str | Path,
+        filter: str | None = None,  # noqa: A002 the word that users know
+        count: int | None = None,
+        seconds: float | None = None,
+    ) -> RemoteCapture:
+        """Capture frames into a file, from when this returns until it is stopped.
+
+        Parameters:
+            what: a link, node or machine, an end or a NIC: ``a/core``, ``a/core:r1``,
+                ``a/r1``, ``a/r1:eth0``, ``rm1-rm2`` (docs/cli.md).
+            filter: an expression (pcap-filter(7)).
+            count: it ends by itself with so many frames.
+            seconds: it ends by itself after that time.
+
+        Raises:
+            InputError: if there is nothing of that name, the filter is none, or the file
+                cannot be written.
+            MissingCapability: if there is no libpcap for a filter.
+        """
+        wish = Wish(self.name, what, filter, count, seconds)
+        output = opened(file)
+        try:
+            return wish.into(output)
+        finally:
+            os.close(output)
 
     def end(self) -> None:
         """End it, whoever started it, and return when nothing of it is left."""

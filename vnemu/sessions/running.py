@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vnemu.drivers.capture import Capture, Chosen
 from vnemu.drivers.processes import Ended
 from vnemu.errors import ExperimentFailed, InputError, VnemuError
 from vnemu.events import Sink
@@ -177,6 +178,25 @@ class RunningLab:
         if path is not None:
             return found
         return {node: logs for node, logs in found.items() if logs}
+
+    def capture(self, what: str, output: int, chosen: Chosen) -> Capture:
+        """Begin to capture.
+
+        Parameters:
+            what, output, chosen: as of `Lab.capture`.
+
+        Raises:
+            InputError: if there is nothing of that name.
+            ExperimentFailed: if it cannot be begun.
+        """
+        capture = Capture()
+        capture.prepare()  # changes need not wait for that
+        try:
+            with self._changing:
+                return self.lab.capture(what, output, chosen, capture)
+        except BaseException:
+            capture.close()
+            raise
 
     def counters(self) -> dict[str, Any]:
         """What all virtual links have carried, in each direction, since it was first asked.

@@ -13,6 +13,7 @@ from typing import Any
 
 from vnemu.errors import InputError, Problem
 from vnemu.events import Event, Progress
+from vnemu.sessions import capturing
 from vnemu.sessions.programs import Program
 from vnemu.sessions.protocol import VERSION, Connection, Message, error_as_data
 from vnemu.sessions.running import RunningLab, text_of
@@ -70,6 +71,9 @@ class Server:
         what = str(request.get("ask"))
         if what == "exec":
             self._exec(connection, request, descriptors)
+        elif what == "capture":
+            found = capturing.answer(self._running, connection, request, descriptors)
+            connection.send({"ok": found})
         elif what == "events":
             self._events(connection, bool(request.get("follow")))
         elif what == "converge":
@@ -123,7 +127,7 @@ class Server:
 
 
 REQUESTS = (
-    *("about", "inspect", "counters", "do", "exec", "converge"),
+    *("about", "inspect", "counters", "do", "exec", "capture", "converge"),
     *("traffic", "start_traffic", "stop_traffic", "logs", "events", "end"),
 )
 

@@ -105,6 +105,10 @@ _BY_KIND: Mapping[str, Callable[[Names], Iterable[str]]] = {
     "node or network": lambda names: [*_nodes(names), *names.networks],
     "node or link": lambda names: [*_nodes(names), *_links(names)],
     "node or machine": lambda names: [*_nodes(names), *names.machines],
+    "captured": lambda names: [
+        *(*_links(names), *_nodes(names), *names.physical_links, *names.machines),
+        *(f"{node}:{nic}" for node, found in names.data["nodes"].items() for nic in found["nics"]),
+    ],
     "machine": lambda names: names.machines,
     "machines": lambda names: names.machines,
 }

@@ -161,7 +161,7 @@ def entry_of(form: Form, words: list[str], names: Names) -> dict[str, str]:
         else:
             entry[key] = _value(names, kind, _bare(word))
         beside = beside or entry[key]
-    for key, word in _pairs(form, words[len(form.takes) :]):
+    for key, word in pairs(form.options, words[len(form.takes) :], form.default):
         entry[key] = _value(names, form.options[key], word)
     return _joined(entry)
 
@@ -187,16 +187,26 @@ def _joined(entry: dict[str, str]) -> dict[str, str]:
     return {"add": entry.pop("add"), "endpoints": listed(",".join(ends)) or "", **entry}
 
 
-def _pairs(form: Form, words: list[str]) -> Iterator[tuple[str, str]]:
-    """Options with their values: ``limit 10mbit``, ``limit=10mbit`` and ``--limit 10mbit``."""
+def pairs(
+    options: Mapping[str, str], words: list[str], default: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Options with their values: ``limit 10mbit``, ``limit=10mbit`` and ``--limit 10mbit``.
+
+    Parameters:
+        options: the kinds of the values, by key.
+        default: the option that a single word without a key is the value of.
+
+    Raises:
+        Misused: if one is none of them, or has no value.
+    """
     rest = list(words)
     while rest:
         key, equals, value = _bare(rest.pop(0)).removeprefix("--").partition("=")
         key = key.removesuffix(":")
-        if words == [key] and key not in form.options and form.default:
-            key, equals, value = form.default, "=", key
-        if key not in form.options:
-            known = ", ".join(form.options) or "nothing"
+        if words == [key] and key not in options and default:
+            key, equals, value = default, "=", key
+        if key not in options:
+            known = ", ".join(options) or "nothing"
             raise Misused(f"'{key}' is not known here; what can follow: {known}")
         if not equals:
             if not rest:

@@ -15,7 +15,16 @@ from vnemu.sessions import client, folder
 from vnemu.sessions.visit import on_terminal
 
 # Each of them makes the commands that are in it known.
-from vnemu.shell import changing, flows, general, looking, saving, trying, watching  # noqa: F401
+from vnemu.shell import (  # noqa: F401
+    capturing,
+    changing,
+    flows,
+    general,
+    looking,
+    saving,
+    trying,
+    watching,
+)
 from vnemu.shell.completion import complete
 from vnemu.shell.recording import end_recording
 from vnemu.shell.registry import COMMANDS

@@ -66,16 +66,15 @@ class Session:
 SESSIONS = (
     Session(
         name="shell",
-        title="vnemu up topologies/ring4-ospf.yaml",
-        start="vnemu up topologies/ring4-ospf.yaml",
+        title="vnemu up topologies/ring4-ospf.yaml --converge",
+        start="vnemu up topologies/ring4-ospf.yaml --converge",
         prompt="ring4-ospf>",
-        unseen=(Wait(8),),
         typed=(
             "nodes",
             "pingall",
             "r1 ip route get c3",
             "reshape r1-r2 limit 10mbit",
-            "iperf c1 c3 2s",
+            "iperf c1 c3 1s",
             "c1 ping -i 0.01 -c 200 -q c3 > ping.txt &",
             "move r2 rm4",
             Wait(5),
@@ -91,10 +90,9 @@ SESSIONS = (
         title="watch",
         start="vnemu up topologies/wowkivs2009.yaml",
         prompt="wowkivs2009>",
-        unseen=("a/c2 iperf3 -s -D", "b/c2 iperf3 -s -D"),
         typed=(
-            "a/c1 iperf3 -t 20 -c c2 > /dev/null &",
-            "b/c1 iperf3 -t 20 -c c2 > /dev/null &",
+            "traffic start a/c1 a/c2",
+            "traffic start b/c1 b/c2",
             "reshape a/core guarantee 30mbit",
         ),
         last=("watch", 6),

@@ -151,6 +151,9 @@ def _programs() -> list[Finding]:
         for name, purpose in _PROGRAMS.items()
     ]
     findings += [_router_os(daemon) for daemon in DAEMONS]
+    tcpdump = _everywhere(_installed("tcpdump"))
+    lines = "captures as lines to read, and their filters"
+    findings.append(Finding("program: tcpdump", lines, tcpdump, True, INSTALL["tcpdump"]))
     scapy = _everywhere(find_spec("scapy") is not None)
     remedy = "pip install 'vnemu[proof]'"
     return [*findings, Finding("Python: scapy", "the proof of isolation", scapy, True, remedy)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 
+from vnemu.drivers.programs import INSTALL
 from vnemu.errors import InputError, MissingCapability, Problem
 
 _NAMES = ("libpcap.so.1", "libpcap.so.0.8")
@@ -71,5 +72,5 @@ def _library() -> ctypes.CDLL:
         return library
     raise MissingCapability(
         "a filter is made by libpcap, which is not installed",
-        "run: sudo apt-get install libpcap0.8, or capture without a filter",
+        f"run: {INSTALL['tcpdump']}, which brings it; or capture without a filter",
     )

@@ -12,6 +12,7 @@ INSTALL = {
     "iperf3": "sudo apt-get install iperf3",
     "ping": "sudo apt-get install iputils-ping",
     "nsenter": "sudo apt-get install util-linux",
+    "tcpdump": "sudo apt-get install tcpdump",
     "bird": "sudo apt-get install bird2",
     **dict.fromkeys((*_FRR, "vtysh"), "sudo apt-get install frr"),
 }

@@ -30,6 +30,7 @@ import stat
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
@@ -112,7 +113,8 @@ class _Vr:
         self.name = name
 
     def tell(self, **what: object) -> None:
-        self.lab.send(json.dumps({"vr": self.name, **what}).encode())
+        with suppress(ConnectionError):  # the lab ends, and this process with it
+            self.lab.send(json.dumps({"vr": self.name, **what}).encode())
 
 
 def _start(vr: _Vr, home: int, network: int, order: Order) -> None:

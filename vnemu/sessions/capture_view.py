@@ -13,7 +13,7 @@ from typing import IO
 
 from vnemu.drivers.capture import Counts
 from vnemu.drivers.pcapng import FRAME, INTERFACE, Block, blocks
-from vnemu.drivers.programs import find
+from vnemu.drivers.programs import INSTALL, find
 from vnemu.errors import InputError, MissingCapability
 from vnemu.sessions.captures import RemoteCapture, Wish, opened
 
@@ -64,7 +64,7 @@ def _say(text: str) -> None:
 def _in_lines(wish: Wish) -> Counts:
     tcpdump = find("tcpdump")
     if tcpdump is None:
-        hint = "run: sudo apt-get install tcpdump, or write a file for Wireshark: -w FILE"
+        hint = f"run: {INSTALL['tcpdump']}, or write a file for Wireshark: -w FILE"
         raise MissingCapability("tcpdump, which makes frames readable, is not installed", hint)
     source, output = os.pipe()
     with os.fdopen(source, "rb") as stream:

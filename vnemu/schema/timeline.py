@@ -54,6 +54,12 @@ def _flapping(text: str) -> str:
     return f"{check_name(network)}/*" if name == "*" else link_or_name(text)
 
 
+def _physical(text: str) -> str:
+    if "/" in text:
+        raise ValueError(f"'{text}' is virtual: cut: or down: it; fail: is for what is physical")
+    return check_name(text)
+
+
 class ReshapeDoc(EntryDoc):
     """Change the quality of a link; what is not named keeps its value."""
 
@@ -133,7 +139,9 @@ class MendDoc(EntryDoc):
 class FailDoc(EntryDoc):
     """A physical link or a machine fails."""
 
-    fail: Name = Field(description="a physical link or a machine")
+    fail: Annotated[str, AfterValidator(_physical)] = Field(
+        description="a physical link or a machine"
+    )
     direction: Direction | None = Field(None, description="like rm1>rm2; default: both")
 
 

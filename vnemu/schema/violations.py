@@ -7,6 +7,7 @@ tells the two apart.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -19,6 +20,9 @@ from vnemu.schema.nodes import Child, Node
 from vnemu.schema.wording import Finding, KeyPath, Mark, did_you_mean, dotted, kind_of, short
 
 M = TypeVar("M", bound=BaseModel)
+
+_BUILDING = threading.RLock()
+"""A model is built when the first document of its kind is read: by one thread."""
 
 _NEEDED = {
     "string_type": "a text",
@@ -75,7 +79,8 @@ def validate(model: type[M], document: Document) -> tuple[M | None, list[Finding
         The model's instance, or None, and all that the document does wrong.
     """
     try:
-        return model.model_validate(document.data, by_alias=True, by_name=False), []
+        with _BUILDING:
+            return model.model_validate(document.data, by_alias=True, by_name=False), []
     except ValidationError as error:
         violations = [_violation(model, details) for details in error.errors(include_url=False)]
         return None, [_finding(document, v) for v in _of_meant_branches(violations)]

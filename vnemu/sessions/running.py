@@ -132,9 +132,9 @@ class RunningLab:
         Raises:
             InputError: if it cannot be; then nothing is changed.
         """
-        with self._changing:  # what reads a text is built for the first one, by one thread
-            entries = [read_now(text, source) for text in texts]
-            verbs = [verb for doc in entries for verb in verbs_of(doc, _beside(doc, folder))]
+        entries = [read_now(text, source) for text in texts]
+        verbs = [verb for doc in entries for verb in verbs_of(doc, _beside(doc, folder))]
+        with self._changing:
             try:
                 return self._changed(verbs, entries, folder)
             except VnemuError as error:

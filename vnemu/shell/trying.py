@@ -93,7 +93,11 @@ def _ping(shell: Shell, names: Names, pairs: list[Pair]) -> int:
     fine = sum(answers.values())
     lost = 100 * (1 - fine / len(answers))
     print(f"{lost:.0f}% lost ({fine} of {len(answers)} answered)")
-    return 0 if fine == len(answers) else 1
+    if fine == len(answers):
+        return 0
+    if any(node["protocols"] for node in names.data["nodes"].values()):
+        print("routing may have just begun, or have changed: converge waits for it")
+    return 1
 
 
 def _answers(shell: Shell, names: Names, pair: Pair) -> bool:

@@ -122,7 +122,7 @@ def test_what_is_no_filter(expression: str) -> None:
 def test_without_libpcap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pcap_filter, "_NAMES", ("libnone.so.7",))
     pcap_filter._library.cache_clear()
-    with pytest.raises(MissingCapability, match="libpcap.*apt-get install tcpdump"):
+    with pytest.raises(MissingCapability, match=r"libpcap.*apt-get install tcpdump"):
         pcap_filter.compiled("icmp")
 
 

@@ -130,6 +130,14 @@ def _read(path: Path) -> bytes:
         return b""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Labs of these tests are not among those of the user, and of tests that run beside."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+        yield
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """A folder to run commands in; afterwards the host is as it was."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_the_name_of_a_dead_lab_is_free(own_folder: Path) -> None:
     folder.claim("dead").listener.close()
     folder.claim("dead").release()
     assert not own_folder.exists()
+
+
+def test_names_come_and_go_side_by_side(own_folder: Path) -> None:
+    """The folder goes with the last lab, just when others make theirs and look at all."""
+
+    def come_and_go(name: str) -> None:
+        for number in range(100):
+            folder.claim(f"{name}-{number}").release()
+            folder.labs()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, "abcd"))
+    assert folder.labs() == []
+    assert not folder.where().exists()
 
 
 def test_only_its_user_can_open_the_folder(own_folder: Path) -> None:

@@ -54,12 +54,12 @@ class Claim:
         if self._folder < 0:
             return
         self.listener.close()
+        fcntl.flock(self._folder, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             os.unlink(self.name + _SUFFIX, dir_fd=self._folder)
+        _remove_if_empty(self._folder, self._path)
         os.close(self._folder)
         self._folder = -1
-        with suppress(OSError):
-            self._path.rmdir()
 
 
 def where() -> Path:
@@ -102,11 +102,18 @@ def labs() -> list[str]:
     if not path.is_dir():
         return []
     with _locked(path) as folder:
-        names = sorted(file.stem for file in path.iterdir() if file.suffix == _SUFFIX)
+        sockets = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))  # noqa: PTH208
+        names = [name.removesuffix(_SUFFIX) for name in sockets]
         alive = [name for name in names if _is_alive(folder, name)]
-    with suppress(OSError):
-        path.rmdir()  # works if it is empty
+        _remove_if_empty(folder, path)
     return alive
+
+
+def _remove_if_empty(folder: int, path: Path) -> None:
+    """Remove the run folder, whose lock the caller holds: nobody is about to use it then."""
+    if os.fstat(folder).st_nlink:  # else what is there now is another one, not locked by us
+        with suppress(OSError):
+            path.rmdir()
 
 
 def connect(name: str) -> socket.socket:

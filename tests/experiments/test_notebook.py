@@ -9,7 +9,6 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,21 +20,6 @@ from .conftest import _MARK, EXPERIMENTS, ROOT, TOPOLOGIES, Host
 
 NOTEBOOK = ROOT / "examples" / "first-lab.ipynb"
 LAB = TOPOLOGIES / "wowkivs2009.yaml"
-
-# What a kernel does with a cell: the value of its last expression is shown.
-CELLS = """
-import ast, json, sys
-names = {}
-for cell in json.load(open(sys.argv[1]))["cells"]:
-    if cell["cell_type"] == "code":
-        *body, last = ast.parse("".join(cell["source"])).body
-        shown = isinstance(last, ast.Expr)
-        exec(compile(ast.Module(body if shown else [*body, last], []), "cell", "exec"), names)
-        value = eval(compile(ast.Expression(last.value), "cell", "eval"), names) if shown else None
-        if value is not None:
-            show = getattr(value, "_repr_html_", None)
-            print(json.dumps(show() if show else repr(value)))
-"""
 
 
 @pytest.fixture
@@ -51,22 +35,6 @@ def beside(host: Host) -> Path:
 def check_shown(shown: str) -> None:
     for text in ("lab first-lab", "<svg", "a/r1-r2", "5mbit", "fig6-guarantee", "ping"):
         assert text.lower() in shown.lower(), text
-
-
-@pytest.mark.skipif(find_spec("nbclient") is not None, reason="a kernel runs them, see below")
-def test_the_cells_of_the_notebook(host: Host, beside: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CELLS, NOTEBOOK],
-        cwd=beside,
-        env={**os.environ, _MARK: host.mark, "PYTHONPATH": str(ROOT), "TMPDIR": str(host.scratch)},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    check_shown(done.stdout)
-    assert "Ping(sent=3, received=0" in done.stdout, "a link of its way is cut"
 
 
 @pytest.fixture

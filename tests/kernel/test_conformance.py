@@ -27,7 +27,6 @@ from tests.kernel.conformance_cases import (
     create,
     mac,
 )
-from vnemu.capsule import private
 from vnemu.drivers import rtnetlink as rt
 from vnemu.drivers.fake import FakeKernel
 from vnemu.drivers.kernel import Kernel
@@ -56,8 +55,7 @@ NOT_ALONE = {case.name for case in CASES if isinstance(case.item, Queue)}
 NOT_THERE = {errno.ENODEV, errno.ENOENT, errno.EINVAL, errno.ENETUNREACH}
 
 
-# The fake is the same on every kernel: it is held against one of them.
-@pytest.fixture(params=["real"] if private.inside() else ["fake", "real"])
+@pytest.fixture(params=["fake", "real"])
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     driver: Driver = FakeKernel() if request.param == "fake" else Kernel()
     try:

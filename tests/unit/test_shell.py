@@ -290,13 +290,14 @@ def test_what_is_watched() -> None:
     assert row == ["a/core", "r1>r2", "10.00mbit", "10mbit", "-", "1.0%", "3.0kb", "up"]
 
 
+ALL_TOPOLOGIES = {path.name for path in TOPOLOGIES.glob("*.yaml")}
+
+
 class TestSaving:
     """What is saved is read again and compared before it is kept: a refusal tells what differs."""
 
-    @pytest.mark.parametrize("file", sorted(path.name for path in TOPOLOGIES.glob("*.yaml")))
+    @pytest.mark.parametrize("file", sorted(ALL_TOPOLOGIES - {"campus.yaml"}))
     def test_every_topology(self, file: str, tmp_path: Path) -> None:
-        if file == "campus.yaml":
-            pytest.skip("it names files beside it")
         out = tmp_path / "saved.yaml"
         save(seen(file), out, ["as it was"])
         assert out.read_text().startswith("# as it was\nname: ")

@@ -24,7 +24,7 @@ topology:
 probes: [{name: p, from: a/r1, to: a/r2, interval: 100ms}]
 duration: 100s
 """
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 WHO = ("caller", "keeper", "supervisor", "program")
 
 

@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vnemu.cli.options import LabName
-from vnemu.errors import InputError
-from vnemu.units import Duration
+from vnemu.cli.options import LabName, seconds_of
 
 
 def capture(
@@ -48,14 +46,10 @@ def capture(
     from vnemu.sessions.capture_view import show
     from vnemu.sessions.captures import Wish
 
-    show(Wish(lab, what, expression, count, None if time is None else _seconds(time)), write)
-
-
-def _seconds(text: str) -> float:
-    try:
-        return Duration.parse(text).seconds
-    except ValueError as error:
-        raise InputError(f"--for: {error}") from None
+    show(
+        Wish(lab, what, expression, count, None if time is None else seconds_of("--for", time)),
+        write,
+    )
 
 
 def register(app: typer.Typer) -> None:

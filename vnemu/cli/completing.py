@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,44 +23,23 @@ def labs(incomplete: str) -> list[str]:
     return []
 
 
-def nodes(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The routers and hosts of the lab that is named before."""
-    return _beginning(incomplete, _known(ctx, "nodes"))
+def _of(*kinds: str) -> Callable[[typer.Context, str], list[str]]:
+    """What completes names of these kinds in the lab that is named before."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        return _beginning(incomplete, _known(ctx, *kinds))
+
+    return complete
 
 
-def nodes_or_networks(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Routers, hosts and networks of that lab."""
-    return _beginning(incomplete, _known(ctx, "nodes", "networks"))
-
-
-def nodes_or_links(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Routers, hosts and virtual links of that lab."""
-    return _beginning(incomplete, _known(ctx, "nodes", "links"))
-
-
-def networks(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The networks of that lab."""
-    return _beginning(incomplete, _known(ctx, "networks"))
-
-
-def links(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The virtual links of that lab."""
-    return _beginning(incomplete, _known(ctx, "links"))
-
-
-def all_links(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The virtual and physical links of that lab."""
-    return _beginning(incomplete, _known(ctx, "links", "physical_links"))
-
-
-def physical(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The physical links and the machines of that lab."""
-    return _beginning(incomplete, _known(ctx, "physical_links", "machines"))
-
-
-def machines(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The machines of that lab."""
-    return _beginning(incomplete, _known(ctx, "machines"))
+nodes = _of("nodes")
+nodes_or_networks = _of("nodes", "networks")
+nodes_or_links = _of("nodes", "links")
+networks = _of("networks")
+links = _of("links")
+all_links = _of("links", "physical_links")
+physical = _of("physical_links", "machines")
+machines = _of("machines")
 
 
 def places(ctx: typer.Context, incomplete: str) -> list[str]:

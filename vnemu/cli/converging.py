@@ -3,22 +3,8 @@
 from __future__ import annotations
 
 from vnemu.cli.progress import shown
-from vnemu.errors import InputError
 from vnemu.events import Progress
 from vnemu.sessions.client import asked
-from vnemu.units import Duration
-
-
-def timeout_s(text: str) -> float:
-    """Read how long to wait, in seconds.
-
-    Raises:
-        InputError: if it is no time.
-    """
-    try:
-        return Duration.parse(text).seconds
-    except ValueError as error:
-        raise InputError(f"--timeout: {error}") from None
 
 
 def converge(lab: str, within_s: float) -> None:

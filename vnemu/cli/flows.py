@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vnemu.cli.options import AsJson, LabName
+from vnemu.cli.options import AsJson, LabName, group
 from vnemu.errors import InputError
 
 From = Annotated[
@@ -15,14 +15,7 @@ From = Annotated[
 ]
 To = Annotated[str, typer.Argument(metavar="TO", help="The one that receives, such as a/c2.")]
 
-app = typer.Typer(
-    name="traffic",
-    help="Flows in running labs: they go on until they are stopped.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = group("traffic", "Flows in running labs: they go on until they are stopped.")
 
 
 @app.command()

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from vnemu.cli import completing
-from vnemu.cli.options import AsJson, KernelChoice, LabName, Memory, NodePath, Overrides, Timeout
+from vnemu.cli.options import (
+    AsJson,
+    KernelChoice,
+    LabName,
+    Memory,
+    NodePath,
+    Overrides,
+    Timeout,
+    seconds_of,
+)
 from vnemu.errors import ExperimentFailed, InputError
 
 
@@ -80,9 +89,7 @@ def up(
 
 
 def _seconds(timeout: str | None) -> float:
-    from vnemu.cli.converging import timeout_s
-
-    return timeout_s(timeout or "120s")
+    return seconds_of("--timeout", timeout or "120s")
 
 
 def converge(lab: LabName, timeout: Timeout = None) -> None:

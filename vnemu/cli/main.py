@@ -15,15 +15,12 @@ from vnemu import __version__
 from vnemu.cli import capture, flows, labs, manual, teaching, verbs
 from vnemu.cli.console import complain
 from vnemu.cli.migration import import_network
-from vnemu.cli.options import AnyFile, AsJson, KernelChoice, Memory, Overrides
+from vnemu.cli.options import SETTINGS, AnyFile, AsJson, KernelChoice, Memory, Overrides
 from vnemu.errors import InputError
 
 app = typer.Typer(
     name="vnemu",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    **SETTINGS,
     epilog="Exit status: 0 fine, 1 expectations not met, 2 your input is wrong, "
     "3 this machine lacks something, 4 a bug in vnemu. "
     "First steps: [bold]vnemu doctor[/], then [bold]vnemu run experiments/fig6-guarantee.yaml[/].",

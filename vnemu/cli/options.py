@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vnemu.cli import completing
+from vnemu.errors import InputError
+
+SETTINGS: Mapping[str, Any] = {
+    "no_args_is_help": True,
+    "rich_markup_mode": "rich",
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+}
+"""Of `vnemu` and of all its groups of commands."""
 
 Overrides = Annotated[
     list[str] | None,
@@ -48,6 +58,25 @@ NodePath = Annotated[
         autocompletion=completing.nodes,
     ),
 ]
+
+
+def seconds_of(option: str, text: str) -> float:
+    """The time that an option says, in seconds.
+
+    Raises:
+        InputError: if it is none.
+    """
+    from vnemu.units import Duration
+
+    try:
+        return Duration.parse(text).seconds
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def group(name: str, about: str) -> typer.Typer:
+    """A command that has commands of its own."""
+    return typer.Typer(name=name, help=about, **SETTINGS)
 
 
 class KernelChoice(StrEnum):

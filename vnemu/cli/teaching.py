@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vnemu.cli.options import AsJson, KernelChoice, Memory
+from vnemu.cli.options import AsJson, KernelChoice, Memory, group
 from vnemu.errors import ExperimentFailed, InputError, Problem
 
 if TYPE_CHECKING:
@@ -30,13 +30,8 @@ Save = Annotated[
     typer.Option("--save", metavar="FOLDER", help="Your work. [dim]default: my-labs/NAME[/]"),
 ]
 
-app = typer.Typer(
-    name="lab",
-    help="Teaching labs: start one, have its steps checked, take hints, hand it in, grade it.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+app = group(
+    "lab", "Teaching labs: start one, have its steps checked, take hints, hand it in, grade it."
 )
 
 

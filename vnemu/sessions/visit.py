@@ -58,11 +58,11 @@ def run_in(
 
 
 @contextmanager
-def no_streams() -> Iterator[tuple[int, int, int]]:
-    """Descriptors for a program that reads nothing, and of which nobody reads anything."""
-    nothing = os.open(os.devnull, os.O_RDWR)
+def nothing_to_read() -> Iterator[int]:
+    """A descriptor for a program that reads nothing."""
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield nothing, nothing, nothing
+        yield nothing
     finally:
         os.close(nothing)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vnemu.sessions import pages
 from vnemu.sessions.remote_flows import kind_of
+from vnemu.shell.forms import pairs
 from vnemu.shell.lines import Line, Misused, between
 from vnemu.shell.names import Names
 from vnemu.shell.registry import CHANGE, COMMANDS
@@ -53,7 +54,7 @@ def flow_of(words: Sequence[str], names: Names) -> dict[str, Any]:
     first = next((n for n, word in enumerate(words) if word in (*_OPTIONS, "tcp")), len(words))
     own, ends = between(list(words[:first]), 2, 3)[:-2], words[first - 2 : first]
     start = names.node(ends[0])
-    options = _options([word for word in words[first:] if word != "tcp"])
+    options = dict(pairs(_OPTIONS, [word for word in words[first:] if word != "tcp"]))
     counts = {key: _number(key, options.get(key)) for key in ("parallel", "ip")}
     return {
         "start": start,
@@ -68,16 +69,6 @@ def flow_of(words: Sequence[str], names: Names) -> dict[str, Any]:
             options.get("congestion"),
         ),
     }
-
-
-def _options(words: Sequence[str]) -> dict[str, str]:
-    if len(words) % 2:
-        raise Misused(f"{words[-1]} has no value")
-    found = dict(zip(words[::2], words[1::2], strict=True))
-    for key in found:
-        if key not in _OPTIONS:
-            raise Misused(f"'{key}' is not known here; what can follow: {', '.join(_OPTIONS)}")
-    return found
 
 
 def _number(key: str, text: str | None) -> int | None:

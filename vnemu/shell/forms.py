@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vnemu.schema.said import listed
@@ -188,12 +188,12 @@ def _joined(entry: dict[str, str]) -> dict[str, str]:
 
 
 def pairs(
-    options: Mapping[str, str], words: list[str], default: str = ""
+    options: Collection[str], words: Sequence[str], default: str = ""
 ) -> Iterator[tuple[str, str]]:
     """Options with their values: ``limit 10mbit``, ``limit=10mbit`` and ``--limit 10mbit``.
 
     Parameters:
-        options: the kinds of the values, by key.
+        options: the keys.
         default: the option that a single word without a key is the value of.
 
     Raises:

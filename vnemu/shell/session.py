@@ -117,7 +117,7 @@ class Shell:
             VnemuError: what the lab answers.
         """
         # Without a terminal, what can be read here are the next lines of the shell.
-        with visit.no_streams() as (nothing, *_):
+        with visit.nothing_to_read() as nothing:
             return visit.run_in(self.lab, node, argv, nothing, terminal=terminal)
 
     def output(self, node: str, *argv: str) -> str:
